@@ -1,0 +1,1 @@
+//! A trace and its expected route in, the order's stamps and a verdict out.

@@ -1,0 +1,1 @@
+//! OpenTelemetry for axum, tonic and reqwest services: init from OTEL_*, propagation, middleware, logs.

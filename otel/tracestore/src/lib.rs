@@ -1,0 +1,6 @@
+//! Durable spans and logs behind the Jaeger query API and the real Jaeger UI.
+//!
+//! `store` keeps them (write-ahead log, immutable segments, retention), `receiver` takes OTLP, `api` answers the Jaeger
+//! query APIs, `ui` serves the Jaeger UI. `model` is what passes between them.
+
+pub mod model;

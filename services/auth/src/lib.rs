@@ -1,0 +1,1 @@
+//! Step 2: accounts, passwords and signed bearer tokens.

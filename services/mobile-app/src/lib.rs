@@ -1,0 +1,1 @@
+//! Step 1, the front door: sessions, carts, orders and their events.

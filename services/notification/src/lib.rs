@@ -1,0 +1,1 @@
+//! Step 8: tells the customer, through the push provider.

@@ -1,0 +1,1 @@
+//! Step 3: opening hours, kitchen load and stock.

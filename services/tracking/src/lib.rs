@@ -1,0 +1,1 @@
+//! Step 7: starts a ride and follows it to the door.

@@ -1,0 +1,3 @@
+//! The one binary that plays every part of Waybill.
+
+fn main() {}
