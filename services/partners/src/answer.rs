@@ -41,13 +41,7 @@ impl Answer {
     /// A no, with a stable `error` for machines and a `message` for people.
     pub(crate) fn no(status: StatusCode, error: &str, message: impl Into<String>) -> Self {
         let body = json!({ "error": error, "message": message.into() });
-        Self {
-            status,
-            body,
-            order_id: None,
-            reference: None,
-            outcome: error.to_owned(),
-        }
+        Self { status, body, order_id: None, reference: None, outcome: error.to_owned() }
     }
 
     /// The same, about an order.
@@ -64,11 +58,7 @@ impl Answer {
     /// Something is broken on our side; the cause stays in our own log.
     pub(crate) fn broken(error: &sqlx::Error) -> Self {
         tracing::error!(error = %error, "the partners' database failed");
-        Self::no(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal",
-            "something went wrong on our side",
-        )
+        Self::no(StatusCode::INTERNAL_SERVER_ERROR, "internal", "something went wrong on our side")
     }
 
     /// An answer that no client can take for one.

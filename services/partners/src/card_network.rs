@@ -77,11 +77,7 @@ async fn charge(State(world): State<Arc<World>>, call: Call) -> Response {
     desk::take(world, NewCharge, call).await
 }
 
-async fn refund(
-    State(world): State<Arc<World>>,
-    Path(charge_id): Path<String>,
-    call: Call,
-) -> Response {
+async fn refund(State(world): State<Arc<World>>, Path(charge_id): Path<String>, call: Call) -> Response {
     desk::take(world, NewRefund { charge_id }, call).await
 }
 
@@ -94,31 +90,17 @@ struct ChargesQuery {
     limit: Option<i64>,
 }
 
-async fn charges(
-    State(world): State<Arc<World>>,
-    Query(query): Query<ChargesQuery>,
-    call: Call,
-) -> Response {
+async fn charges(State(world): State<Arc<World>>, Query(query): Query<ChargesQuery>, call: Call) -> Response {
     match query.idempotency_key {
         Some(key) => desk::take(world, FindCharge::ByKey(key), call).await,
-        None => match audit(
-            &world,
-            query.since,
-            query.limit.unwrap_or(500).clamp(1, 5000),
-        )
-        .await
-        {
+        None => match audit(&world, query.since, query.limit.unwrap_or(500).clamp(1, 5000)).await {
             Ok(page) => Json(page).into_response(),
             Err(error) => Answer::broken(&error).into_response(),
         },
     }
 }
 
-async fn one(
-    State(world): State<Arc<World>>,
-    Path(charge_id): Path<String>,
-    call: Call,
-) -> Response {
+async fn one(State(world): State<Arc<World>>, Path(charge_id): Path<String>, call: Call) -> Response {
     desk::take(world, FindCharge::ById(charge_id), call).await
 }
 
@@ -150,11 +132,8 @@ impl Work for NewCharge {
             Some(_) if refuse => Err("do_not_honor"),
             Some(verdict) => verdict,
             None => {
-                let answer = Answer::no(
-                    StatusCode::UNPROCESSABLE_ENTITY,
-                    "invalid_card_token",
-                    "no such card token",
-                );
+                let answer =
+                    Answer::no(StatusCode::UNPROCESSABLE_ENTITY, "invalid_card_token", "no such card token");
                 return Ok(answer.about(&request.reference));
             }
         };
@@ -165,12 +144,7 @@ impl Work for NewCharge {
             reference: request.reference,
             amount_minor: request.amount_minor,
             currency: request.currency,
-            status: if verdict.is_ok() {
-                "charged"
-            } else {
-                "declined"
-            }
-            .to_owned(),
+            status: if verdict.is_ok() { "charged" } else { "declined" }.to_owned(),
             decline_code: verdict.err().map(str::to_owned),
             created_ms: now_ms(),
             refunds: Vec::new(),
@@ -189,18 +163,9 @@ impl Work for NewCharge {
         .bind(charge.created_ms)
         .execute(tx)
         .await?;
-        let (status, reference, charge_id) = (
-            charge.status.clone(),
-            charge.reference.clone(),
-            charge.charge_id.clone(),
-        );
-        Ok(Answer::done(
-            StatusCode::CREATED,
-            &status,
-            &reference,
-            &charge_id,
-            json!(charge),
-        ))
+        let (status, reference, charge_id) =
+            (charge.status.clone(), charge.reference.clone(), charge.charge_id.clone());
+        Ok(Answer::done(StatusCode::CREATED, &status, &reference, &charge_id, json!(charge)))
     }
 }
 
@@ -261,19 +226,11 @@ impl Work for NewRefund {
             Err(answer) => return Ok(answer),
         };
         let Some(charge) = load(tx, "charge_id", &self.charge_id).await? else {
-            return Ok(Answer::no(
-                StatusCode::NOT_FOUND,
-                "not_found",
-                "no such charge",
-            ));
+            return Ok(Answer::no(StatusCode::NOT_FOUND, "not_found", "no such charge"));
         };
         let about = |answer: Answer| Ok(answer.about(&charge.reference));
         if charge.status != "charged" || refuse {
-            return about(Answer::no(
-                StatusCode::CONFLICT,
-                "not_refundable",
-                "nothing was charged",
-            ));
+            return about(Answer::no(StatusCode::CONFLICT, "not_refundable", "nothing was charged"));
         }
         let left = charge.amount_minor - charge.refunds.iter().map(|r| r.amount_minor).sum::<i64>();
         let amount = request.amount_minor.unwrap_or(left);
@@ -303,13 +260,7 @@ impl Work for NewRefund {
             .execute(tx)
             .await?;
         let body = json!({ "refund_id": refund.refund_id, "charge_id": refund.charge_id, "amount_minor": amount, "status": "refunded" });
-        Ok(Answer::done(
-            StatusCode::CREATED,
-            "refunded",
-            &charge.reference,
-            &refund.refund_id,
-            body,
-        ))
+        Ok(Answer::done(StatusCode::CREATED, "refunded", &charge.reference, &refund.refund_id, body))
     }
 }
 
@@ -339,13 +290,7 @@ impl Work for FindCharge {
         Ok(match found {
             Some(charge) => {
                 let (reference, charge_id) = (charge.reference.clone(), charge.charge_id.clone());
-                Answer::done(
-                    StatusCode::OK,
-                    "found",
-                    &reference,
-                    &charge_id,
-                    json!(charge),
-                )
+                Answer::done(StatusCode::OK, "found", &reference, &charge_id, json!(charge))
             }
             None => Answer::no(StatusCode::NOT_FOUND, "not_found", "no such charge"),
         })
@@ -359,18 +304,13 @@ async fn load(
 ) -> Result<Option<Charge>, sqlx::Error> {
     let mut query = sqlx::QueryBuilder::new("SELECT * FROM charges WHERE ");
     query.push(column).push(" = ").push_bind(value);
-    let Some(mut charge) = query
-        .build_query_as::<Charge>()
-        .fetch_optional(&mut *tx)
-        .await?
-    else {
+    let Some(mut charge) = query.build_query_as::<Charge>().fetch_optional(&mut *tx).await? else {
         return Ok(None);
     };
-    charge.refunds =
-        sqlx::query_as("SELECT * FROM refunds WHERE charge_id = ? ORDER BY created_ms")
-            .bind(&charge.charge_id)
-            .fetch_all(tx)
-            .await?;
+    charge.refunds = sqlx::query_as("SELECT * FROM refunds WHERE charge_id = ? ORDER BY created_ms")
+        .bind(&charge.charge_id)
+        .fetch_all(tx)
+        .await?;
     Ok(Some(charge))
 }
 
@@ -384,12 +324,11 @@ struct Audit {
 
 /// Every charge with its refunds, oldest first.
 async fn audit(world: &World, since: i64, limit: i64) -> Result<Audit, sqlx::Error> {
-    let mut charges: Vec<Charge> =
-        sqlx::query_as("SELECT * FROM charges WHERE seq > ? ORDER BY seq LIMIT ?")
-            .bind(since)
-            .bind(limit)
-            .fetch_all(&world.read)
-            .await?;
+    let mut charges: Vec<Charge> = sqlx::query_as("SELECT * FROM charges WHERE seq > ? ORDER BY seq LIMIT ?")
+        .bind(since)
+        .bind(limit)
+        .fetch_all(&world.read)
+        .await?;
     let last = charges.last().map(|c| c.seq);
     let refunds: Vec<Refund> = sqlx::query_as(
         "SELECT r.* FROM refunds r JOIN charges c ON c.charge_id = r.charge_id WHERE c.seq > ? AND c.seq <= ? ORDER BY r.created_ms",
@@ -400,17 +339,11 @@ async fn audit(world: &World, since: i64, limit: i64) -> Result<Audit, sqlx::Err
     .await?;
     let mut by_charge: HashMap<String, Vec<Refund>> = HashMap::new();
     for refund in refunds {
-        by_charge
-            .entry(refund.charge_id.clone())
-            .or_default()
-            .push(refund);
+        by_charge.entry(refund.charge_id.clone()).or_default().push(refund);
     }
     for charge in &mut charges {
         charge.refunds = by_charge.remove(&charge.charge_id).unwrap_or_default();
     }
     let full = i64::try_from(charges.len()).is_ok_and(|n| n == limit);
-    Ok(Audit {
-        charges,
-        next: last.filter(|_| full),
-    })
+    Ok(Audit { charges, next: last.filter(|_| full) })
 }

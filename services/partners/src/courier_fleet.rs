@@ -55,11 +55,7 @@ async fn assign(State(world): State<Arc<World>>, call: Call) -> Response {
     desk::take(world, Assign, call).await
 }
 
-async fn cancel(
-    State(world): State<Arc<World>>,
-    Path(order_id): Path<String>,
-    call: Call,
-) -> Response {
+async fn cancel(State(world): State<Arc<World>>, Path(order_id): Path<String>, call: Call) -> Response {
     desk::take(world, Cancel { order_id }, call).await
 }
 
@@ -90,11 +86,7 @@ impl Work for Assign {
             return Ok(repeat(known));
         }
         if refuse {
-            let answer = Answer::no(
-                StatusCode::CONFLICT,
-                "no_courier",
-                "nobody is free in this zone",
-            );
+            let answer = Answer::no(StatusCode::CONFLICT, "no_courier", "nobody is free in this zone");
             return Ok(answer.about(&request.order_id));
         }
         let assignment_id = id("as");
@@ -115,19 +107,10 @@ impl Work for Assign {
 
 fn repeat(known: Assignment) -> Answer {
     match known.assignment_id.clone() {
-        Some(id) if known.status == "assigned" => Answer::done(
-            StatusCode::CREATED,
-            "assigned",
-            &known.order_id.clone(),
-            &id,
-            json!(known),
-        ),
-        _ => Answer::no(
-            StatusCode::CONFLICT,
-            "cancelled",
-            "this order was cancelled",
-        )
-        .about(&known.order_id),
+        Some(id) if known.status == "assigned" => {
+            Answer::done(StatusCode::CREATED, "assigned", &known.order_id.clone(), &id, json!(known))
+        }
+        _ => Answer::no(StatusCode::CONFLICT, "cancelled", "this order was cancelled").about(&known.order_id),
     }
 }
 
@@ -150,11 +133,7 @@ impl Work for Cancel {
         tx: &mut SqliteConnection,
     ) -> Result<Answer, sqlx::Error> {
         if refuse {
-            let answer = Answer::no(
-                StatusCode::CONFLICT,
-                "under_way",
-                "the courier is under way",
-            );
+            let answer = Answer::no(StatusCode::CONFLICT, "under_way", "the courier is under way");
             return Ok(answer.about(&self.order_id));
         }
         if self.order_id.len() > 200 {
@@ -182,14 +161,8 @@ impl Work for Cancel {
     }
 }
 
-async fn load(
-    tx: &mut SqliteConnection,
-    order_id: &str,
-) -> Result<Option<Assignment>, sqlx::Error> {
-    sqlx::query_as("SELECT * FROM assignments WHERE order_id = ?")
-        .bind(order_id)
-        .fetch_optional(tx)
-        .await
+async fn load(tx: &mut SqliteConnection, order_id: &str) -> Result<Option<Assignment>, sqlx::Error> {
+    sqlx::query_as("SELECT * FROM assignments WHERE order_id = ?").bind(order_id).fetch_optional(tx).await
 }
 
 async fn save(tx: &mut SqliteConnection, assignment: &Assignment) -> Result<(), sqlx::Error> {

@@ -79,40 +79,24 @@ impl<S: Send + Sync> FromRequest<S> for Call {
         let method = request.method().to_string();
         let path = cut(request.uri().path());
         let headers = request.headers().clone();
-        let raw = Bytes::from_request(request, state)
-            .await
-            .map_err(|rejection| {
-                Answer::no(rejection.status(), "invalid_request", rejection.body_text())
-                    .into_response()
-            })?;
+        let raw = Bytes::from_request(request, state).await.map_err(|rejection| {
+            Answer::no(rejection.status(), "invalid_request", rejection.body_text()).into_response()
+        })?;
         let body = if raw.is_empty() {
             Value::Null
         } else {
             serde_json::from_slice(&raw).map_err(|e| {
-                Answer::no(
-                    StatusCode::BAD_REQUEST,
-                    "invalid_json",
-                    format!("the body is not JSON: {e}"),
-                )
-                .into_response()
+                Answer::no(StatusCode::BAD_REQUEST, "invalid_json", format!("the body is not JSON: {e}"))
+                    .into_response()
             })?
         };
-        Ok(Self {
-            method,
-            path,
-            headers,
-            body,
-            raw,
-        })
+        Ok(Self { method, path, headers, body, raw })
     }
 }
 
 impl Call {
     fn header(&self, name: &'static str) -> Option<&str> {
-        self.headers
-            .get(HeaderName::from_static(name))
-            .and_then(|value| value.to_str().ok())
-            .map(str::trim)
+        self.headers.get(HeaderName::from_static(name)).and_then(|value| value.to_str().ok()).map(str::trim)
     }
 
     pub(crate) fn key(&self) -> Option<&str> {
@@ -122,11 +106,7 @@ impl Call {
     /// The trace id as this third party understands it.
     fn trace_id(&self, partner: Partner) -> Option<String> {
         let value = self.header(partner.trace_header())?;
-        let id = if partner.trace_header() == "traceparent" {
-            value.split('-').nth(1)?
-        } else {
-            value
-        };
+        let id = if partner.trace_header() == "traceparent" { value.split('-').nth(1)? } else { value };
         Some(cut(id))
     }
 
@@ -140,9 +120,7 @@ impl Call {
             return Ok(None);
         };
         let read = text.parse().map(Some);
-        read.map_err(|reason: String| {
-            Answer::no(StatusCode::BAD_REQUEST, "invalid_misbehaviour", reason)
-        })
+        read.map_err(|reason: String| Answer::no(StatusCode::BAD_REQUEST, "invalid_misbehaviour", reason))
     }
 
     fn field(&self, name: &str) -> Option<String> {
@@ -159,11 +137,7 @@ impl Reply {
     fn again(self, fingerprint: &str) -> Answer {
         if self.fingerprint != fingerprint {
             let message = "this Idempotency-Key was used for another request";
-            return Answer::no(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "idempotency_key_reused",
-                message,
-            );
+            return Answer::no(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", message);
         }
         Answer {
             status: StatusCode::from_u16(self.status).unwrap_or(StatusCode::OK),
@@ -178,9 +152,7 @@ impl Reply {
 /// Takes the request. The work runs on its own, so that a caller who hangs up does not undo it.
 pub(crate) async fn take<W: Work>(world: Arc<World>, work: W, call: Call) -> Response {
     let here = world.clone();
-    let task = world
-        .work
-        .spawn(async move { attend(&here, work, &call).await });
+    let task = world.work.spawn(async move { attend(&here, work, &call).await });
     match task.await {
         Ok(End::Answer(answer)) => answer.into_response(),
         Ok(End::Nonsense) => Answer::nonsense(),
@@ -188,12 +160,10 @@ pub(crate) async fn take<W: Work>(world: Arc<World>, work: W, call: Call) -> Res
             let _ = tokio::time::timeout(SILENCE, world.closing.cancelled()).await;
             Answer::no(StatusCode::SERVICE_UNAVAILABLE, "closing", "we are closing").into_response()
         }
-        Err(_) => Answer::no(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal",
-            "something went wrong on our side",
-        )
-        .into_response(),
+        Err(_) => {
+            Answer::no(StatusCode::INTERNAL_SERVER_ERROR, "internal", "something went wrong on our side")
+                .into_response()
+        }
     }
 }
 
@@ -226,11 +196,7 @@ async fn try_attend<W: Work>(world: &World, work: W, call: &Call) -> Result<End,
         Some(Misbehaviour::Error(status)) => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             note(world, &mut entry, Some(status), "error".to_owned()).await?;
-            Ok(End::Answer(Answer::no(
-                status,
-                "unavailable",
-                "no service at the moment",
-            )))
+            Ok(End::Answer(Answer::no(status, "unavailable", "no service at the moment")))
         }
         Some(late @ Misbehaviour::Latency(wait, _)) => {
             // Noted at once: whoever asks meanwhile must see that the request has arrived.
@@ -291,19 +257,14 @@ async fn once<W: Work>(
         return work.perform(world, call, refuse, tx).await;
     };
     if key.len() > LONGEST_TEXT {
-        return Ok(Answer::no(
-            StatusCode::BAD_REQUEST,
-            "idempotency_key_too_long",
-            "200 characters at most",
-        ));
+        return Ok(Answer::no(StatusCode::BAD_REQUEST, "idempotency_key_too_long", "200 characters at most"));
     }
     let fingerprint = format!("{} {}", call.path, call.body);
-    let known: Option<Reply> =
-        sqlx::query_as("SELECT * FROM replies WHERE partner = ? AND key = ?")
-            .bind(W::PARTNER.name())
-            .bind(key)
-            .fetch_optional(&mut *tx)
-            .await?;
+    let known: Option<Reply> = sqlx::query_as("SELECT * FROM replies WHERE partner = ? AND key = ?")
+        .bind(W::PARTNER.name())
+        .bind(key)
+        .fetch_optional(&mut *tx)
+        .await?;
     if let Some(reply) = known {
         return Ok(reply.again(&fingerprint));
     }
@@ -348,13 +309,7 @@ async fn scheduled(
     let subject = entry.order_id.as_deref().or(call.key()).unwrap_or_default();
     let attempt = journal::attempts(world, partner, subject).await?;
     let fields = |name: &str| call.field(name);
-    let moment = Moment {
-        partner,
-        elapsed: world.started.elapsed(),
-        fields: &fields,
-        subject,
-        attempt,
-    };
+    let moment = Moment { partner, elapsed: world.started.elapsed(), fields: &fields, subject, attempt };
     Ok(world.schedule.decide(world.seed, &moment))
 }
 

@@ -53,22 +53,16 @@ impl Entry {
     }
 
     /// Writes the line, or completes it when it is there already.
-    pub(crate) async fn write(
-        &mut self,
-        tx: &mut SqliteConnection,
-        limit: u32,
-    ) -> Result<(), sqlx::Error> {
+    pub(crate) async fn write(&mut self, tx: &mut SqliteConnection, limit: u32) -> Result<(), sqlx::Error> {
         if self.id != 0 {
-            sqlx::query(
-                "UPDATE log SET order_id = ?, reference = ?, status = ?, outcome = ? WHERE id = ?",
-            )
-            .bind(&self.order_id)
-            .bind(&self.reference)
-            .bind(self.status)
-            .bind(&self.outcome)
-            .bind(self.id)
-            .execute(tx)
-            .await?;
+            sqlx::query("UPDATE log SET order_id = ?, reference = ?, status = ?, outcome = ? WHERE id = ?")
+                .bind(&self.order_id)
+                .bind(&self.reference)
+                .bind(self.status)
+                .bind(&self.outcome)
+                .bind(self.id)
+                .execute(tx)
+                .await?;
             return Ok(());
         }
         self.id = sqlx::query_scalar(
@@ -89,27 +83,19 @@ impl Entry {
         .await?;
         if self.id % CUT_EVERY == 0 {
             let oldest = self.id - i64::from(limit);
-            sqlx::query("DELETE FROM log WHERE id <= ?")
-                .bind(oldest)
-                .execute(tx)
-                .await?;
+            sqlx::query("DELETE FROM log WHERE id <= ?").bind(oldest).execute(tx).await?;
         }
         Ok(())
     }
 }
 
 /// How often a partner has been asked about an order: which attempt comes now.
-pub(crate) async fn attempts(
-    world: &World,
-    partner: Partner,
-    subject: &str,
-) -> Result<u64, sqlx::Error> {
-    let count: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM log WHERE partner = ? AND order_id = ?")
-            .bind(partner.name())
-            .bind(subject)
-            .fetch_one(&world.read)
-            .await?;
+pub(crate) async fn attempts(world: &World, partner: Partner, subject: &str) -> Result<u64, sqlx::Error> {
+    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM log WHERE partner = ? AND order_id = ?")
+        .bind(partner.name())
+        .bind(subject)
+        .fetch_one(&world.read)
+        .await?;
     Ok(u64::try_from(count).unwrap_or_default())
 }
 

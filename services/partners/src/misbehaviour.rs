@@ -91,9 +91,7 @@ fn latency(range: &str) -> Result<Misbehaviour, String> {
     let (from, to) = range.split_once("..").unwrap_or((range, range));
     let (from, to) = (duration(from)?, duration(to)?);
     if from > to || to > LONGEST {
-        return Err(format!(
-            "`latency={range}` needs a range that rises and ends at 10m at most"
-        ));
+        return Err(format!("`latency={range}` needs a range that rises and ends at 10m at most"));
     }
     Ok(Misbehaviour::Latency(from, to))
 }
@@ -110,15 +108,7 @@ mod tests {
 
     #[test]
     fn every_spelling_is_read_and_written_alike() {
-        for text in [
-            "latency=3s",
-            "latency=200ms..2s",
-            "hang",
-            "error=503",
-            "wrong",
-            "withhold",
-            "refuse",
-        ] {
+        for text in ["latency=3s", "latency=200ms..2s", "hang", "error=503", "wrong", "withhold", "refuse"] {
             let read: Misbehaviour = text.parse().unwrap();
             assert_eq!(read.to_string(), text);
         }
@@ -139,12 +129,7 @@ mod tests {
         ] {
             assert!(text.parse::<Misbehaviour>().is_err(), "{text}");
         }
-        assert!(
-            "latency=3"
-                .parse::<Misbehaviour>()
-                .unwrap_err()
-                .contains("300ms")
-        );
+        assert!("latency=3".parse::<Misbehaviour>().unwrap_err().contains("300ms"));
     }
 
     proptest::proptest! {

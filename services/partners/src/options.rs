@@ -49,10 +49,7 @@ impl Options {
         if let Some(value) = get("WAYBILL_LISTEN") {
             match value.parse() {
                 Ok(listen) => options.listen = listen,
-                Err(_) => note(
-                    "WAYBILL_LISTEN",
-                    format!("`{value}` is no address: use 127.0.0.1:8090"),
-                ),
+                Err(_) => note("WAYBILL_LISTEN", format!("`{value}` is no address: use 127.0.0.1:8090")),
             }
         }
         if let Some(value) = get("WAYBILL_DATA") {
@@ -73,10 +70,7 @@ impl Options {
         if let Some(value) = get("WAYBILL_PARTNERS_SEED") {
             match value.parse() {
                 Ok(seed) => options.seed = seed,
-                Err(_) => note(
-                    "WAYBILL_PARTNERS_SEED",
-                    format!("`{value}` is no whole number from 0 up"),
-                ),
+                Err(_) => note("WAYBILL_PARTNERS_SEED", format!("`{value}` is no whole number from 0 up")),
             }
         }
         if let Some(value) = get("WAYBILL_RIDE") {
@@ -89,17 +83,10 @@ impl Options {
         if let Some(value) = get("WAYBILL_PARTNERS_LOG_LIMIT") {
             match value.parse() {
                 Ok(limit @ 1..) => options.log_limit = limit,
-                _ => note(
-                    "WAYBILL_PARTNERS_LOG_LIMIT",
-                    format!("`{value}` is no whole number from 1 up"),
-                ),
+                _ => note("WAYBILL_PARTNERS_LOG_LIMIT", format!("`{value}` is no whole number from 1 up")),
             }
         }
-        if problems.is_empty() {
-            Ok(options)
-        } else {
-            Err(OptionsError(problems))
-        }
+        if problems.is_empty() { Ok(options) } else { Err(OptionsError(problems)) }
     }
 }
 
@@ -109,20 +96,9 @@ mod tests {
 
     #[test]
     fn all_bad_settings_are_named_at_once() {
-        let error = Options::read(|name| Some(format!("bad {name}")))
-            .unwrap_err()
-            .to_string();
-        for name in [
-            "LISTEN",
-            "PARTNERS_SCHEDULE",
-            "PARTNERS_SEED",
-            "RIDE",
-            "PARTNERS_LOG_LIMIT",
-        ] {
-            assert!(
-                error.contains(&format!("WAYBILL_{name}: ")),
-                "{name} in {error}"
-            );
+        let error = Options::read(|name| Some(format!("bad {name}"))).unwrap_err().to_string();
+        for name in ["LISTEN", "PARTNERS_SCHEDULE", "PARTNERS_SEED", "RIDE", "PARTNERS_LOG_LIMIT"] {
+            assert!(error.contains(&format!("WAYBILL_{name}: ")), "{name} in {error}");
         }
     }
 

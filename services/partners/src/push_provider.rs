@@ -70,21 +70,13 @@ impl Work for NewPush {
             Err(answer) => return Ok(answer),
         };
         if request.customer_id.is_empty() || request.order_id.is_empty() {
-            return Ok(Answer::unprocessable(
-                "customer_id and order_id must not be empty",
-            ));
+            return Ok(Answer::unprocessable("customer_id and order_id must not be empty"));
         }
         if request.title.len() > LONGEST_TEXT || request.body.len() > LONGEST_TEXT {
-            return Ok(Answer::unprocessable(format!(
-                "title and body: {LONGEST_TEXT} bytes at most"
-            )));
+            return Ok(Answer::unprocessable(format!("title and body: {LONGEST_TEXT} bytes at most")));
         }
         if refuse {
-            let answer = Answer::no(
-                StatusCode::GONE,
-                "unregistered",
-                "the customer has removed the app",
-            );
+            let answer = Answer::no(StatusCode::GONE, "unregistered", "the customer has removed the app");
             return Ok(answer.about(&request.order_id));
         }
         let push_id = id("pu");
@@ -98,13 +90,7 @@ impl Work for NewPush {
             .execute(tx)
             .await?;
         let body = json!({ "push_id": push_id });
-        Ok(Answer::done(
-            StatusCode::ACCEPTED,
-            "pushed",
-            &request.order_id,
-            &push_id,
-            body,
-        ))
+        Ok(Answer::done(StatusCode::ACCEPTED, "pushed", &request.order_id, &push_id, body))
     }
 }
 
@@ -123,11 +109,9 @@ async fn pushes(State(world): State<Arc<World>>, Query(query): Query<PushQuery>)
         }
         (Some(customer), None) => select.push("customer_id = ").push_bind(customer),
         (None, Some(order)) => select.push("order_id = ").push_bind(order),
-        (Some(customer), Some(order)) => select
-            .push("customer_id = ")
-            .push_bind(customer)
-            .push(" AND order_id = ")
-            .push_bind(order),
+        (Some(customer), Some(order)) => {
+            select.push("customer_id = ").push_bind(customer).push(" AND order_id = ").push_bind(order)
+        }
     };
     select.push(" ORDER BY created_ms, rowid LIMIT 1000");
     match select.build_query_as::<Push>().fetch_all(&world.read).await {

@@ -69,13 +69,8 @@ impl Work for NewTicket {
             Ok(request) => request,
             Err(answer) => return Ok(answer),
         };
-        if request.order_id.is_empty()
-            || request.restaurant_id.is_empty()
-            || request.items.is_empty()
-        {
-            return Ok(Answer::unprocessable(
-                "order_id, restaurant_id and items must not be empty",
-            ));
+        if request.order_id.is_empty() || request.restaurant_id.is_empty() || request.items.is_empty() {
+            return Ok(Answer::unprocessable("order_id, restaurant_id and items must not be empty"));
         }
         let reason = if refuse {
             Some("kitchen_busy")
@@ -101,18 +96,8 @@ impl Work for NewTicket {
             .bind(ticket.created_ms)
             .execute(tx)
             .await?;
-        let outcome = if ticket.accepted {
-            "accepted"
-        } else {
-            "rejected"
-        };
-        Ok(Answer::done(
-            StatusCode::CREATED,
-            outcome,
-            &ticket.order_id,
-            &ticket.ticket_id,
-            json!(ticket),
-        ))
+        let outcome = if ticket.accepted { "accepted" } else { "rejected" };
+        Ok(Answer::done(StatusCode::CREATED, outcome, &ticket.order_id, &ticket.ticket_id, json!(ticket)))
     }
 }
 

@@ -117,10 +117,8 @@ impl Schedule {
         if given.starts_with('{') || given.starts_with("rules:") || given.contains('\n') {
             return Self::parse(given);
         }
-        let text = std::fs::read_to_string(Path::new(given)).map_err(|e| ScheduleError::File {
-            path: given.to_owned(),
-            reason: e.to_string(),
-        })?;
+        let text = std::fs::read_to_string(Path::new(given))
+            .map_err(|e| ScheduleError::File { path: given.to_owned(), reason: e.to_string() })?;
         Self::parse(&text)
     }
 
@@ -128,14 +126,8 @@ impl Schedule {
     pub fn parse(text: &str) -> Result<Self, ScheduleError> {
         let raw: RawSchedule =
             serde_saphyr::from_str(text).map_err(|e| ScheduleError::Shape(e.to_string()))?;
-        let rules = raw
-            .rules
-            .into_iter()
-            .enumerate()
-            .map(|(index, rule)| Rule::new(index, rule));
-        Ok(Self {
-            rules: rules.collect::<Result<_, _>>()?,
-        })
+        let rules = raw.rules.into_iter().enumerate().map(|(index, rule)| Rule::new(index, rule));
+        Ok(Self { rules: rules.collect::<Result<_, _>>()? })
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -145,10 +137,7 @@ impl Schedule {
     /// What happens to this request. The draw depends on seed, rule, subject and attempt alone, so that a second run
     /// decides alike, in whatever order the requests arrive.
     pub(crate) fn decide(&self, seed: u64, moment: &Moment<'_>) -> Option<Misbehaviour> {
-        self.rules
-            .iter()
-            .enumerate()
-            .find_map(|(index, rule)| rule.decide(seed, index as u64, moment))
+        self.rules.iter().enumerate().find_map(|(index, rule)| rule.decide(seed, index as u64, moment))
     }
 }
 
@@ -161,35 +150,20 @@ impl Rule {
             "*" => None,
             name => Some(name.parse().map_err(at("partner"))?),
         };
-        let from = raw
-            .from
-            .as_deref()
-            .map(duration)
-            .transpose()
-            .map_err(at("from"))?
-            .unwrap_or_default();
-        let until = raw
-            .until
-            .as_deref()
-            .map(duration)
-            .transpose()
-            .map_err(at("until"))?;
+        let from = raw.from.as_deref().map(duration).transpose().map_err(at("from"))?.unwrap_or_default();
+        let until = raw.until.as_deref().map(duration).transpose().map_err(at("until"))?;
         if until.is_some_and(|until| until <= from) {
             return Err(at("until")("must be later than `from`".to_owned()));
         }
         if raw.every.is_some() && raw.probability.is_some() {
-            return Err(at("every")(
-                "cannot stand beside `probability`: choose one".to_owned(),
-            ));
+            return Err(at("every")("cannot stand beside `probability`: choose one".to_owned()));
         }
         if raw.every == Some(0) {
             return Err(at("every")("must be 1 or more".to_owned()));
         }
         let probability = raw.probability.unwrap_or(1.0);
         if !(0.0..=1.0).contains(&probability) {
-            return Err(at("probability")(format!(
-                "{probability} is not from 0 to 1"
-            )));
+            return Err(at("probability")(format!("{probability} is not from 0 to 1")));
         }
         Ok(Self {
             partner,
@@ -209,10 +183,7 @@ impl Rule {
         self.partner.is_none_or(|p| p == moment.partner)
             && moment.elapsed >= self.from
             && self.until.is_none_or(|until| moment.elapsed < until)
-            && self
-                .fields
-                .iter()
-                .all(|(name, value)| (moment.fields)(name).as_ref() == Some(value))
+            && self.fields.iter().all(|(name, value)| (moment.fields)(name).as_ref() == Some(value))
     }
 
     fn decide(&self, seed: u64, index: u64, moment: &Moment<'_>) -> Option<Misbehaviour> {
@@ -248,9 +219,7 @@ fn fields(
     raw.into_iter()
         .map(|(name, value)| {
             if !known(&name) {
-                let all = partner.map_or_else(String::new, |p| {
-                    format!(": it has {}", p.fields().join(", "))
-                });
+                let all = partner.map_or_else(String::new, |p| format!(": it has {}", p.fields().join(", ")));
                 return Err(format!("no request has a field `{name}`{all}"));
             }
             match scalar(&value) {
@@ -273,17 +242,11 @@ pub(crate) fn scalar(value: &serde_json::Value) -> Option<String> {
 
 fn draw(seed: u64, rule: u64, moment: &Moment<'_>) -> ChaCha8Rng {
     // FNV-1a: the standard library's hasher may change between Rust versions, and with it every "repeatable" run.
-    let subject = moment
-        .subject
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+    let subject = moment.subject.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
     let mut key = [0; 32];
-    for (part, value) in key
-        .chunks_exact_mut(8)
-        .zip([seed, rule, subject, moment.attempt])
-    {
+    for (part, value) in key.chunks_exact_mut(8).zip([seed, rule, subject, moment.attempt]) {
         part.copy_from_slice(&value.to_le_bytes());
     }
     ChaCha8Rng::from_seed(key)
@@ -293,34 +256,20 @@ fn draw(seed: u64, rule: u64, moment: &Moment<'_>) -> ChaCha8Rng {
 mod tests {
     use super::*;
 
-    fn ask(
-        schedule: &Schedule,
-        seed: u64,
-        seconds: u64,
-        zone: &str,
-        subject: &str,
-    ) -> Option<Misbehaviour> {
+    fn ask(schedule: &Schedule, seed: u64, seconds: u64, zone: &str, subject: &str) -> Option<Misbehaviour> {
         let fields = |name: &str| (name == "zone").then(|| zone.to_owned());
         let elapsed = Duration::from_secs(seconds);
-        let moment = Moment {
-            partner: Partner::CourierFleet,
-            elapsed,
-            fields: &fields,
-            subject,
-            attempt: 0,
-        };
+        let moment = Moment { partner: Partner::CourierFleet, elapsed, fields: &fields, subject, attempt: 0 };
         schedule.decide(seed, &moment)
     }
 
     #[test]
     fn a_rule_holds_between_its_times_and_for_its_match_only() {
-        let text = "rules:\n- {partner: courier-fleet, from: 10s, until: 40s, match: {zone: old-harbour}, do: hang}";
+        let text =
+            "rules:\n- {partner: courier-fleet, from: 10s, until: 40s, match: {zone: old-harbour}, do: hang}";
         let schedule = Schedule::load(text).unwrap();
         assert_eq!(ask(&schedule, 0, 9, "old-harbour", "A"), None);
-        assert_eq!(
-            ask(&schedule, 0, 10, "old-harbour", "A"),
-            Some(Misbehaviour::Hang)
-        );
+        assert_eq!(ask(&schedule, 0, 10, "old-harbour", "A"), Some(Misbehaviour::Hang));
         assert_eq!(ask(&schedule, 0, 20, "riverside", "A"), None);
         assert_eq!(ask(&schedule, 0, 40, "old-harbour", "A"), None);
     }
@@ -328,19 +277,15 @@ mod tests {
     #[test]
     fn every_third_and_at_most_twice_are_counted() {
         let schedule =
-            Schedule::load(r#"{"rules":[{"partner":"*","every":3,"times":2,"do":"error=503"}]}"#)
-                .unwrap();
-        let hits: Vec<_> = (0..12)
-            .filter(|_| ask(&schedule, 0, 0, "z", "A").is_some())
-            .collect();
+            Schedule::load(r#"{"rules":[{"partner":"*","every":3,"times":2,"do":"error=503"}]}"#).unwrap();
+        let hits: Vec<_> = (0..12).filter(|_| ask(&schedule, 0, 0, "z", "A").is_some()).collect();
         assert_eq!(hits, [2, 5]);
     }
 
     #[test]
     fn the_same_seed_decides_alike_in_any_order_and_another_seed_differently() {
-        let make = || {
-            Schedule::load(r#"{"rules":[{"partner":"*","probability":0.3,"do":"wrong"}]}"#).unwrap()
-        };
+        let make =
+            || Schedule::load(r#"{"rules":[{"partner":"*","probability":0.3,"do":"wrong"}]}"#).unwrap();
         let (a, b) = (make(), make());
         let names: Vec<_> = (0..200).map(|n| format!("order-{n}")).collect();
         let hit = |schedule: &Schedule, seed, n: &String| ask(schedule, seed, 0, "z", n).is_some();
@@ -349,19 +294,13 @@ mod tests {
         back.reverse();
         assert_eq!(forth, back);
         assert!((30..90).contains(&forth.iter().filter(|h| **h).count()));
-        assert_ne!(
-            forth,
-            names.iter().map(|n| hit(&b, 8, n)).collect::<Vec<_>>()
-        );
+        assert_ne!(forth, names.iter().map(|n| hit(&b, 8, n)).collect::<Vec<_>>());
     }
 
     #[test]
     fn a_mistake_is_named_with_its_place() {
         let error = |text: &str| Schedule::load(text).unwrap_err().to_string();
-        assert!(
-            error(r#"{"rules":[{"partner":"bank","do":"hang"}]}"#)
-                .contains("rules[0].partner: `bank`")
-        );
+        assert!(error(r#"{"rules":[{"partner":"bank","do":"hang"}]}"#).contains("rules[0].partner: `bank`"));
         assert!(error(r#"{"rules":[{"partner":"*","do":"sulk"}]}"#).contains("rules[0].do"));
         assert!(error(r#"{"rules":[{"partner":"*","do":"hang","wen":"3s"}]}"#).contains("wen"));
         assert!(error(r#"{"rules":[{"partner":"*","do":"hang","from":"3"}]}"#).contains("300ms"));

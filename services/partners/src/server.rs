@@ -13,8 +13,8 @@ use tokio::net::TcpListener;
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
 use crate::{
-    Error, Options, answer::Answer, card_network, courier_fleet, journal, push_provider,
-    restaurant_pos, world::World,
+    Error, Options, answer::Answer, card_network, courier_fleet, journal, push_provider, restaurant_pos,
+    world::World,
 };
 
 /// The largest body that is read.
@@ -39,11 +39,7 @@ impl Partners {
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let world = Arc::new(World::open(options).await?);
-        Ok(Self {
-            listener,
-            address,
-            world,
-        })
+        Ok(Self { listener, address, world })
     }
 
     /// Where it listens.
@@ -52,10 +48,7 @@ impl Partners {
     }
 
     /// Serves until `shutdown`; then ends those who keep silent, finishes what was begun and closes the file.
-    pub async fn serve(
-        self,
-        shutdown: impl Future<Output = ()> + Send + 'static,
-    ) -> Result<(), Error> {
+    pub async fn serve(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), Error> {
         let world = self.world;
         let closing = world.closing.clone();
         let stop = {
@@ -65,9 +58,8 @@ impl Partners {
                 closing.cancel();
             }
         };
-        let serving = axum::serve(self.listener, router(world.clone()))
-            .with_graceful_shutdown(stop)
-            .into_future();
+        let serving =
+            axum::serve(self.listener, router(world.clone())).with_graceful_shutdown(stop).into_future();
         let served = tokio::select! {
             served = serving => served,
             () = async { closing.cancelled().await; tokio::time::sleep(DRAIN).await } => Ok(()),
@@ -78,10 +70,7 @@ impl Partners {
 }
 
 /// Binds and serves until `shutdown`.
-pub async fn run(
-    options: Options,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), Error> {
+pub async fn run(options: Options, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), Error> {
     let partners = Partners::bind(options).await?;
     tracing::info!(address = %partners.local_addr(), "partners listen");
     partners.serve(shutdown).await
@@ -99,11 +88,7 @@ fn router(world: Arc<World>) -> Router {
         .route("/readyz", get(ready))
         .fallback(|| async { Answer::no(StatusCode::NOT_FOUND, "not_found", "no such path") })
         .method_not_allowed_fallback(|| async {
-            Answer::no(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method_not_allowed",
-                "not with this method",
-            )
+            Answer::no(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "not with this method")
         })
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(RequestBodyTimeoutLayer::new(SLOWEST_BODY))
@@ -114,10 +99,8 @@ fn router(world: Arc<World>) -> Router {
 async fn ready(axum::extract::State(world): axum::extract::State<Arc<World>>) -> Response {
     match sqlx::query("SELECT 1").execute(&world.write).await {
         Ok(_) => "ok".into_response(),
-        Err(error) => Answer {
-            status: StatusCode::SERVICE_UNAVAILABLE,
-            ..Answer::broken(&error)
+        Err(error) => {
+            Answer { status: StatusCode::SERVICE_UNAVAILABLE, ..Answer::broken(&error) }.into_response()
         }
-        .into_response(),
     }
 }

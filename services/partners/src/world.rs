@@ -33,16 +33,10 @@ pub(crate) struct World {
 impl World {
     pub(crate) async fn open(options: Options) -> Result<Self, Error> {
         let path = options.data.join("partners.db");
-        let broken = |source| Error::Open {
-            path: path.clone(),
-            source,
-        };
+        let broken = |source| Error::Open { path: path.clone(), source };
         std::fs::create_dir_all(&options.data).map_err(|e| broken(e.into()))?;
         let write = pool(&path, 1).await.map_err(|e| broken(e.into()))?;
-        sqlx::migrate!()
-            .run(&write)
-            .await
-            .map_err(|e| broken(e.into()))?;
+        sqlx::migrate!().run(&write).await.map_err(|e| broken(e.into()))?;
         let read = pool(&path, 4).await.map_err(|e| broken(e.into()))?;
         Ok(Self {
             write,
@@ -83,8 +77,7 @@ async fn pool(path: &Path, connections: u32) -> Result<SqlitePool, sqlx::Error> 
 
 /// Milliseconds since the Unix epoch.
 pub(crate) fn now_ms() -> i64 {
-    i64::try_from(time::OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000)
-        .unwrap_or(i64::MAX)
+    i64::try_from(time::OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
 }
 
 /// A new id, such as `ch_5f0c…`.

@@ -30,20 +30,12 @@ async fn start(data: &Path, schedule: &str, seed: u64) -> Running {
     let url = format!("http://{}", partners.local_addr());
     let (stop, stopped) = oneshot::channel::<()>();
     let server = tokio::spawn(partners.serve(async move { drop(stopped.await) }));
-    Running {
-        url,
-        client: Client::new(),
-        stop,
-        server,
-    }
+    Running { url, client: Client::new(), stop, server }
 }
 
 impl Running {
     fn post(&self, path: &str, key: &str, body: &Value) -> RequestBuilder {
-        self.client
-            .post(format!("{}{path}", self.url))
-            .header("idempotency-key", key)
-            .json(body)
+        self.client.post(format!("{}{path}", self.url)).header("idempotency-key", key).json(body)
     }
 
     fn charge(&self, order: &str, token: &str) -> RequestBuilder {
@@ -53,12 +45,7 @@ impl Running {
     }
 
     async fn get(&self, path: &str) -> Value {
-        let reply = self
-            .client
-            .get(format!("{}{path}", self.url))
-            .send()
-            .await
-            .unwrap();
+        let reply = self.client.get(format!("{}{path}", self.url)).send().await.unwrap();
         assert!(reply.status().is_success(), "{path}: {}", reply.status());
         reply.json().await.unwrap()
     }
@@ -75,10 +62,7 @@ async fn read(reply: Result<Response, reqwest::Error>) -> (StatusCode, Value) {
     (status, reply.json().await.unwrap())
 }
 
-async fn eventually<T, F: Future<Output = Option<T>>>(
-    what: &str,
-    mut check: impl FnMut() -> F,
-) -> T {
+async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut check: impl FnMut() -> F) -> T {
     for _ in 0..500 {
         if let Some(found) = check().await {
             return found;
@@ -93,30 +77,15 @@ async fn a_repeated_charge_is_one_charge_and_another_body_under_the_same_key_is_
     let data = tempfile::tempdir().unwrap();
     let world = start(data.path(), "", 0).await;
     let (status, first) = read(world.charge("A", "tok_visa").send().await).await;
-    assert_eq!(
-        (status, &first["status"]),
-        (StatusCode::CREATED, &json!("charged"))
-    );
+    assert_eq!((status, &first["status"]), (StatusCode::CREATED, &json!("charged")));
     let (status, again) = read(world.charge("A", "tok_visa").send().await).await;
-    assert_eq!(
-        (status, &again["charge_id"]),
-        (StatusCode::CREATED, &first["charge_id"])
-    );
+    assert_eq!((status, &again["charge_id"]), (StatusCode::CREATED, &first["charge_id"]));
     let (status, other) = read(world.charge("A", "tok_amex").send().await).await;
     assert_eq!(
         (status, &other["error"]),
-        (
-            StatusCode::UNPROCESSABLE_ENTITY,
-            &json!("idempotency_key_reused")
-        )
+        (StatusCode::UNPROCESSABLE_ENTITY, &json!("idempotency_key_reused"))
     );
-    assert_eq!(
-        world.get("/card-network/charges").await["charges"]
-            .as_array()
-            .unwrap()
-            .len(),
-        1
-    );
+    assert_eq!(world.get("/card-network/charges").await["charges"].as_array().unwrap().len(), 1);
     world.stop().await;
 }
 
@@ -138,25 +107,13 @@ async fn many_charges_with_one_key_at_once_are_one_charge() {
 async fn cards_are_declined_with_a_code_and_nonsense_is_refused() {
     let data = tempfile::tempdir().unwrap();
     let world = start(data.path(), "", 0).await;
-    for (token, code) in [
-        ("tok_declined", "do_not_honor"),
-        ("tok_insufficient", "insufficient_funds"),
-    ] {
+    for (token, code) in [("tok_declined", "do_not_honor"), ("tok_insufficient", "insufficient_funds")] {
         let (status, body) = read(world.charge(token, token).send().await).await;
-        assert_eq!(
-            (status, &body["status"]),
-            (StatusCode::CREATED, &json!("declined"))
-        );
+        assert_eq!((status, &body["status"]), (StatusCode::CREATED, &json!("declined")));
         assert_eq!(body["decline_code"], code);
     }
     let (status, body) = read(world.charge("B", "4111111111111111").send().await).await;
-    assert_eq!(
-        (status, &body["error"]),
-        (
-            StatusCode::UNPROCESSABLE_ENTITY,
-            &json!("invalid_card_token")
-        )
-    );
+    assert_eq!((status, &body["error"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("invalid_card_token")));
     let charge = |body: Value| world.post("/card-network/charges", "C", &body).send();
     for bad in [
         json!({"reference": "C", "amount_minor": 0, "currency": "USD", "card_token": "tok_visa"}),
@@ -164,24 +121,12 @@ async fn cards_are_declined_with_a_code_and_nonsense_is_refused() {
         json!({"reference": "C", "amount_minor": "1", "currency": "USD", "card_token": "tok_visa"}),
         json!([]),
     ] {
-        assert_eq!(
-            read(charge(bad).await).await.0,
-            StatusCode::UNPROCESSABLE_ENTITY
-        );
+        assert_eq!(read(charge(bad).await).await.0, StatusCode::UNPROCESSABLE_ENTITY);
     }
-    let no_key = world
-        .client
-        .post(format!("{}/card-network/charges", world.url))
-        .json(&json!({}))
-        .send()
-        .await;
+    let no_key =
+        world.client.post(format!("{}/card-network/charges", world.url)).json(&json!({})).send().await;
     assert_eq!(read(no_key).await.0, StatusCode::BAD_REQUEST);
-    let no_json = world
-        .client
-        .post(format!("{}/card-network/charges", world.url))
-        .body("{")
-        .send()
-        .await;
+    let no_json = world.client.post(format!("{}/card-network/charges", world.url)).body("{").send().await;
     assert_eq!(read(no_json).await.0, StatusCode::BAD_REQUEST);
     let big = world
         .client
@@ -191,13 +136,7 @@ async fn cards_are_declined_with_a_code_and_nonsense_is_refused() {
         .await;
     assert_eq!(read(big).await.0, StatusCode::PAYLOAD_TOO_LARGE);
     assert_eq!(
-        world
-            .client
-            .get(format!("{}/nowhere", world.url))
-            .send()
-            .await
-            .unwrap()
-            .status(),
+        world.client.get(format!("{}/nowhere", world.url)).send().await.unwrap().status(),
         StatusCode::NOT_FOUND
     );
     world.stop().await;
@@ -220,27 +159,12 @@ async fn a_refund_is_made_once_and_only_of_what_was_charged() {
             .send()
     };
     let (status, first) = read(refund(id(&charged), "r1").await).await;
-    assert_eq!(
-        (status, &first["amount_minor"]),
-        (StatusCode::CREATED, &json!(20000))
-    );
+    assert_eq!((status, &first["amount_minor"]), (StatusCode::CREATED, &json!(20000)));
     let (status, again) = read(refund(id(&charged), "r1").await).await;
-    assert_eq!(
-        (status, &again["refund_id"]),
-        (StatusCode::CREATED, &first["refund_id"])
-    );
-    assert_eq!(
-        read(refund(id(&charged), "r2").await).await.1["error"],
-        "already_refunded"
-    );
-    assert_eq!(
-        read(refund(id(&declined), "r3").await).await.1["error"],
-        "not_refundable"
-    );
-    assert_eq!(
-        read(refund("ch_none".to_owned(), "r4").await).await.0,
-        StatusCode::NOT_FOUND
-    );
+    assert_eq!((status, &again["refund_id"]), (StatusCode::CREATED, &first["refund_id"]));
+    assert_eq!(read(refund(id(&charged), "r2").await).await.1["error"], "already_refunded");
+    assert_eq!(read(refund(id(&declined), "r3").await).await.1["error"], "not_refundable");
+    assert_eq!(read(refund("ch_none".to_owned(), "r4").await).await.0, StatusCode::NOT_FOUND);
     let found = world.get("/card-network/charges?idempotency_key=A").await;
     assert_eq!(found["refunds"][0]["refund_id"], first["refund_id"]);
     world.stop().await;
@@ -251,33 +175,20 @@ async fn the_audit_pages_over_every_charge_with_its_refunds() {
     let data = tempfile::tempdir().unwrap();
     let world = start(data.path(), "", 0).await;
     for n in 0..5 {
-        world
-            .charge(&format!("order-{n}"), "tok_visa")
-            .send()
-            .await
-            .unwrap();
+        world.charge(&format!("order-{n}"), "tok_visa").send().await.unwrap();
     }
     let (mut seen, mut since) = (Vec::new(), json!(0));
     loop {
-        let page = world
-            .get(&format!("/card-network/charges?limit=2&since={since}"))
-            .await;
+        let page = world.get(&format!("/card-network/charges?limit=2&since={since}")).await;
         seen.extend(
-            page["charges"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|c| c["reference"].as_str().unwrap().to_owned()),
+            page["charges"].as_array().unwrap().iter().map(|c| c["reference"].as_str().unwrap().to_owned()),
         );
         match page.get("next") {
             Some(next) => since = next.clone(),
             None => break,
         }
     }
-    assert_eq!(
-        seen,
-        (0..5).map(|n| format!("order-{n}")).collect::<Vec<_>>()
-    );
+    assert_eq!(seen, (0..5).map(|n| format!("order-{n}")).collect::<Vec<_>>());
     world.stop().await;
 }
 
@@ -294,25 +205,11 @@ async fn each_third_party_logs_the_trace_id_that_it_understands() {
         .send()
         .await
         .unwrap();
-    assert_eq!(
-        world
-            .get(&format!("/courier-fleet/logs?trace_id={TRACE}"))
-            .await["entries"],
-        json!([])
-    );
-    world
-        .post("/courier-fleet/assignments", "k2", &assign)
-        .header("x-trace-id", TRACE)
-        .send()
-        .await
-        .unwrap();
+    assert_eq!(world.get(&format!("/courier-fleet/logs?trace_id={TRACE}")).await["entries"], json!([]));
+    world.post("/courier-fleet/assignments", "k2", &assign).header("x-trace-id", TRACE).send().await.unwrap();
     let all = world.get(&format!("/logs?trace_id={TRACE}")).await;
-    let names: Vec<_> = all["entries"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|e| e["partner"].as_str().unwrap())
-        .collect();
+    let names: Vec<_> =
+        all["entries"].as_array().unwrap().iter().map(|e| e["partner"].as_str().unwrap()).collect();
     assert_eq!(names, ["card-network", "courier-fleet"]);
     let entry = &all["entries"][0];
     assert_eq!(
@@ -328,35 +225,16 @@ async fn the_fleet_gives_an_order_one_courier_and_none_after_a_cancellation() {
     let data = tempfile::tempdir().unwrap();
     let world = start(data.path(), "", 0).await;
     let assign = |order: &str, key: &str| {
-        world
-            .post(
-                "/courier-fleet/assignments",
-                key,
-                &json!({"order_id": order, "zone": "riverside"}),
-            )
-            .send()
+        world.post("/courier-fleet/assignments", key, &json!({"order_id": order, "zone": "riverside"})).send()
     };
     let (status, first) = read(assign("A", "k1").await).await;
-    assert_eq!(
-        (status, &first["ride_ms"]),
-        (StatusCode::CREATED, &json!(1500))
-    );
-    assert_eq!(
-        read(assign("A", "k2").await).await.1["courier_id"],
-        first["courier_id"]
-    );
-    let cancel = world
-        .client
-        .delete(format!("{}/courier-fleet/assignments/B", world.url))
-        .send()
-        .await
-        .unwrap();
+    assert_eq!((status, &first["ride_ms"]), (StatusCode::CREATED, &json!(1500)));
+    assert_eq!(read(assign("A", "k2").await).await.1["courier_id"], first["courier_id"]);
+    let cancel =
+        world.client.delete(format!("{}/courier-fleet/assignments/B", world.url)).send().await.unwrap();
     assert_eq!(cancel.status(), StatusCode::OK);
     let (status, late) = read(assign("B", "k3").await).await;
-    assert_eq!(
-        (status, &late["error"]),
-        (StatusCode::CONFLICT, &json!("cancelled"))
-    );
+    assert_eq!((status, &late["error"]), (StatusCode::CONFLICT, &json!("cancelled")));
     world.stop().await;
 }
 
@@ -364,42 +242,23 @@ async fn the_fleet_gives_an_order_one_courier_and_none_after_a_cancellation() {
 async fn tills_take_tickets_and_customers_are_told_once() {
     let data = tempfile::tempdir().unwrap();
     let world = start(data.path(), "", 0).await;
-    let ticket = json!({"order_id": "A", "restaurant_id": "sakura", "items": [{"sku": "sakura/miso", "quantity": 1}]});
-    let (status, body) = read(
-        world
-            .post("/restaurant-pos/tickets", "A", &ticket)
-            .send()
-            .await,
-    )
-    .await;
-    assert_eq!(
-        (status, &body["accepted"]),
-        (StatusCode::CREATED, &json!(true))
-    );
-    let busy = world
-        .post("/restaurant-pos/tickets", "B", &ticket)
-        .header("x-misbehave", "refuse");
+    let ticket =
+        json!({"order_id": "A", "restaurant_id": "sakura", "items": [{"sku": "sakura/miso", "quantity": 1}]});
+    let (status, body) = read(world.post("/restaurant-pos/tickets", "A", &ticket).send().await).await;
+    assert_eq!((status, &body["accepted"]), (StatusCode::CREATED, &json!(true)));
+    let busy = world.post("/restaurant-pos/tickets", "B", &ticket).header("x-misbehave", "refuse");
     assert_eq!(read(busy.send().await).await.1["reason"], "kitchen_busy");
-    let push = json!({"customer_id": "c1", "order_id": "A", "title": "On its way", "body": "Your courier rides"});
+    let push =
+        json!({"customer_id": "c1", "order_id": "A", "title": "On its way", "body": "Your courier rides"});
     for _ in 0..2 {
         assert_eq!(
-            read(
-                world
-                    .post("/push-provider/pushes", "p1", &push)
-                    .send()
-                    .await
-            )
-            .await
-            .0,
+            read(world.post("/push-provider/pushes", "p1", &push).send().await).await.0,
             StatusCode::ACCEPTED
         );
     }
     let told = world.get("/push-provider/pushes?order_id=A").await;
     assert_eq!(told["pushes"].as_array().unwrap().len(), 1);
-    assert_eq!(
-        world.get("/push-provider/pushes?customer_id=c1").await,
-        told
-    );
+    assert_eq!(world.get("/push-provider/pushes?customer_id=c1").await, told);
     world.stop().await;
 }
 
@@ -407,16 +266,11 @@ async fn tills_take_tickets_and_customers_are_told_once() {
 async fn a_withheld_reply_leaves_a_charge_that_the_same_key_finds() {
     let data = tempfile::tempdir().unwrap();
     let world = start(data.path(), "", 0).await;
-    let withheld = world
-        .charge("A", "tok_visa")
-        .header("x-misbehave", "withhold")
-        .timeout(Duration::from_millis(300));
+    let withheld =
+        world.charge("A", "tok_visa").header("x-misbehave", "withhold").timeout(Duration::from_millis(300));
     assert!(withheld.send().await.unwrap_err().is_timeout());
     let found = world.get("/card-network/charges?idempotency_key=A").await;
-    assert_eq!(
-        read(world.charge("A", "tok_visa").send().await).await.1["charge_id"],
-        found["charge_id"]
-    );
+    assert_eq!(read(world.charge("A", "tok_visa").send().await).await.1["charge_id"], found["charge_id"]);
     world.stop().await;
 }
 
@@ -424,33 +278,17 @@ async fn a_withheld_reply_leaves_a_charge_that_the_same_key_finds() {
 async fn a_hang_is_logged_at_once_and_does_nothing() {
     let data = tempfile::tempdir().unwrap();
     let world = start(data.path(), "", 0).await;
-    let hung = tokio::spawn(
-        world
-            .charge("A", "tok_visa")
-            .header("x-misbehave", "hang")
-            .send(),
-    );
+    let hung = tokio::spawn(world.charge("A", "tok_visa").header("x-misbehave", "hang").send());
     let entry = eventually("the log shows the request", || async {
-        let log = world
-            .get(&format!("/card-network/logs?trace_id={TRACE}"))
-            .await;
+        let log = world.get(&format!("/card-network/logs?trace_id={TRACE}")).await;
         log["entries"].get(0).cloned()
     })
     .await;
-    assert_eq!(
-        (&entry["outcome"], &entry["status"]),
-        (&json!("hang"), &Value::Null)
-    );
-    assert_eq!(
-        world.get("/card-network/charges").await["charges"],
-        json!([])
-    );
+    assert_eq!((&entry["outcome"], &entry["status"]), (&json!("hang"), &Value::Null));
+    assert_eq!(world.get("/card-network/charges").await["charges"], json!([]));
     // Stopping ends even those who would never be answered.
     world.stop().await;
-    assert_eq!(
-        hung.await.unwrap().unwrap().status(),
-        StatusCode::SERVICE_UNAVAILABLE
-    );
+    assert_eq!(hung.await.unwrap().unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
 }
 
 #[tokio::test]
@@ -477,36 +315,13 @@ async fn work_begun_is_finished_when_the_caller_hangs_up_during_the_latency() {
 async fn errors_and_wrong_answers_come_as_ordered() {
     let data = tempfile::tempdir().unwrap();
     let world = start(data.path(), "", 0).await;
-    let error = world
-        .charge("A", "tok_visa")
-        .header("x-misbehave", "error=503")
-        .send()
-        .await
-        .unwrap();
+    let error = world.charge("A", "tok_visa").header("x-misbehave", "error=503").send().await.unwrap();
     assert_eq!(error.status(), StatusCode::SERVICE_UNAVAILABLE);
-    let wrong = world
-        .charge("A", "tok_visa")
-        .header("x-misbehave", "wrong")
-        .send()
-        .await
-        .unwrap();
+    let wrong = world.charge("A", "tok_visa").header("x-misbehave", "wrong").send().await.unwrap();
     assert_eq!(wrong.status(), StatusCode::OK);
     assert!(serde_json::from_str::<Value>(&wrong.text().await.unwrap()).is_err());
-    assert_eq!(
-        world.get("/card-network/charges").await["charges"]
-            .as_array()
-            .unwrap()
-            .len(),
-        1
-    );
-    let (status, body) = read(
-        world
-            .charge("A", "tok_visa")
-            .header("x-misbehave", "sulk")
-            .send()
-            .await,
-    )
-    .await;
+    assert_eq!(world.get("/card-network/charges").await["charges"].as_array().unwrap().len(), 1);
+    let (status, body) = read(world.charge("A", "tok_visa").header("x-misbehave", "sulk").send().await).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
     assert!(body["message"].as_str().unwrap().contains("withhold"));
     world.stop().await;
@@ -514,7 +329,8 @@ async fn errors_and_wrong_answers_come_as_ordered() {
 
 #[tokio::test]
 async fn a_schedule_misbehaves_where_it_matches_and_alike_for_the_same_seed() {
-    let schedule = "rules:\n- {partner: courier-fleet, match: {zone: old-harbour}, probability: 0.5, do: refuse}";
+    let schedule =
+        "rules:\n- {partner: courier-fleet, match: {zone: old-harbour}, probability: 0.5, do: refuse}";
     let mut runs = Vec::new();
     for _ in 0..2 {
         let data = tempfile::tempdir().unwrap();
@@ -524,13 +340,8 @@ async fn a_schedule_misbehaves_where_it_matches_and_alike_for_the_same_seed() {
             for zone in ["old-harbour", "riverside"] {
                 let order = format!("{zone}-{n}");
                 let body = json!({"order_id": order, "zone": zone});
-                let (status, _) = read(
-                    world
-                        .post("/courier-fleet/assignments", &order, &body)
-                        .send()
-                        .await,
-                )
-                .await;
+                let (status, _) =
+                    read(world.post("/courier-fleet/assignments", &order, &body).send().await).await;
                 if status == StatusCode::CONFLICT {
                     refused.push(order);
                 }
@@ -557,17 +368,8 @@ async fn a_world_that_was_killed_remembers_charges_keys_and_logs() {
         std::fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
     }
     let world = start(copy.path(), "", 0).await;
-    assert_eq!(
-        read(world.charge("A", "tok_visa").send().await).await.1["charge_id"],
-        before["charge_id"]
-    );
-    assert_eq!(
-        world.get("/logs?order_id=A").await["entries"]
-            .as_array()
-            .unwrap()
-            .len(),
-        2
-    );
+    assert_eq!(read(world.charge("A", "tok_visa").send().await).await.1["charge_id"], before["charge_id"]);
+    assert_eq!(world.get("/logs?order_id=A").await["entries"].as_array().unwrap().len(), 2);
     world.stop().await;
 }
 
@@ -576,21 +378,13 @@ async fn logs_keep_their_limit_and_the_newest() {
     let data = tempfile::tempdir().unwrap();
     let world = start(data.path(), "", 0).await;
     for n in 0..2100 {
-        let reply = world
-            .charge(&n.to_string(), "tok_visa")
-            .header("x-misbehave", "error=503")
-            .send()
-            .await
-            .unwrap();
+        let reply =
+            world.charge(&n.to_string(), "tok_visa").header("x-misbehave", "error=503").send().await.unwrap();
         assert_eq!(reply.status(), StatusCode::SERVICE_UNAVAILABLE);
     }
     let entries = world.get("/logs?limit=10000").await["entries"].clone();
     let entries = entries.as_array().unwrap();
-    assert!(
-        (1024..1024 + 512).contains(&entries.len()),
-        "{}",
-        entries.len()
-    );
+    assert!((1024..1024 + 512).contains(&entries.len()), "{}", entries.len());
     assert_eq!(entries.last().unwrap()["order_id"], "2099");
     world.stop().await;
 }
@@ -600,34 +394,12 @@ async fn a_taken_port_and_an_unusable_folder_are_named() {
     let data = tempfile::tempdir().unwrap();
     let world = start(data.path(), "", 0).await;
     let listen = world.url.trim_start_matches("http://").parse().unwrap();
-    let taken = Options {
-        listen,
-        data: data.path().to_owned(),
-        ..Options::default()
-    };
-    assert!(
-        Partners::bind(taken)
-            .await
-            .err()
-            .unwrap()
-            .to_string()
-            .contains("WAYBILL_LISTEN")
-    );
+    let taken = Options { listen, data: data.path().to_owned(), ..Options::default() };
+    assert!(Partners::bind(taken).await.err().unwrap().to_string().contains("WAYBILL_LISTEN"));
     let file = data.path().join("file");
     std::fs::write(&file, "").unwrap();
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-    let unusable = Options {
-        listen,
-        data: file,
-        ..Options::default()
-    };
-    assert!(
-        Partners::bind(unusable)
-            .await
-            .err()
-            .unwrap()
-            .to_string()
-            .contains("WAYBILL_DATA")
-    );
+    let unusable = Options { listen, data: file, ..Options::default() };
+    assert!(Partners::bind(unusable).await.err().unwrap().to_string().contains("WAYBILL_DATA"));
     world.stop().await;
 }
