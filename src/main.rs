@@ -1,3 +1,19 @@
-//! The one binary that plays every part of Waybill.
+//! The one binary that plays every part of Waybill: `waybill --help` tells what it can do.
 
-fn main() {}
+mod cmd;
+mod failure;
+mod fleet;
+mod runtime;
+mod term;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = cmd::Cli::parse();
+    match cli.run() {
+        Ok(code) => code,
+        Err(error) => failure::report(&error),
+    }
+}

@@ -1,1 +1,30 @@
-//! A trace and its expected route in, the order's stamps and a verdict out.
+//! A trace and its expected route in, the order's stamps out.
+//!
+//! The engine is pure: no network, no clock of its own, and it knows no pizza. What is expected stands in a route file
+//! ([`Route`]); what happened is a [`Trace`], read from any Jaeger by one of the [`adapters`]; [`stamps`] lays the one
+//! beside the other and gives each step a [`State`].
+//!
+//! ```
+//! let route = journey::Route::parse("
+//! version: 1
+//! name: parcel
+//! subject: parcel.id
+//! steps:
+//!   - name: depot
+//!     deadline: 1h
+//!     done: [{ service: depot, span: scan }]
+//! ").unwrap();
+//! let journey = journey::stamps(&journey::Trace::default(), &route, 0);
+//! assert_eq!(journey.stamps[0].state, journey::State::Never);
+//! ```
+
+pub mod adapters;
+mod error;
+mod route;
+mod stamps;
+mod trace;
+
+pub use error::Error;
+pub use route::{Alternative, End, Mark, Route, Step};
+pub use stamps::{Journey, Stamp, State, stamps};
+pub use trace::{Kind, Span, Trace};

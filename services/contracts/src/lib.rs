@@ -25,3 +25,6 @@ pub mod tracking_v1 {
 
 /// The encoded `FileDescriptorSet` of all services here, for gRPC reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+/// The order's route, as `journey::Route::parse` reads it.
+pub const ROUTE: &str = include_str!("../route.yaml");

@@ -1,0 +1,44 @@
+# The developers' front door; CI calls these targets and nothing else.
+
+CARGO ?= cargo
+PORTS ?= default
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up load build test lint fmt bench clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Build, start everything, order food, tell the tale (PORTS=auto for free ports; ARGS=--once to end after it)
+	$(CARGO) build --release --locked --bin waybill
+	@PORTS=$(PORTS) ./target/release/waybill demo $(ARGS)
+
+up: ## Build and start everything, until Ctrl-C (PORTS=auto for free ports)
+	$(CARGO) build --release --locked --bin waybill
+	@PORTS=$(PORTS) ./target/release/waybill up $(ARGS)
+
+load: ## Place orders at a running system (ARGS="--rate 50 --duration 30s")
+	$(CARGO) build --release --locked --bin waybill
+	@./target/release/waybill load $(ARGS)
+
+build: ## Build the release binary
+	$(CARGO) build --release --locked --bin waybill
+
+test: ## Run every test (ARGS go to cargo test)
+	$(CARGO) test --workspace --locked $(ARGS)
+
+lint: ## Formatting, clippy, one version of the tracing crates, arrows between crates
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	.ci/one-version
+	.ci/arrows
+
+fmt: ## Format everything
+	$(CARGO) fmt --all
+
+bench: ## Benchmarks of the hot paths and one run of the whole system (see docs/performance.md)
+	$(CARGO) bench --workspace --locked $(ARGS)
+
+clean: ## Remove what was built; data/ stays
+	$(CARGO) clean

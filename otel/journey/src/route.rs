@@ -1,0 +1,248 @@
+//! The expected route: read from YAML, checked, with line and column in every complaint.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::{Deserialize, Deserializer};
+use serde_saphyr::Spanned;
+
+use crate::{Error, Kind, Span};
+
+/// What is expected to happen to one travelling thing.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// Version of this file's form; 1.
+    version: Spanned<u32>,
+    /// What the route is called.
+    pub name: String,
+    /// The attribute that names what travels, such as `order.id`.
+    pub subject: String,
+    /// The steps in their order; at least one.
+    pub steps: Vec<Step>,
+    /// Other ways to a good end.
+    #[serde(default)]
+    pub alternatives: Vec<Alternative>,
+    /// Where a journey may come to rest; the first that is seen counts.
+    #[serde(default)]
+    pub ends: Vec<End>,
+}
+
+/// One step of a route.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    name: Spanned<String>,
+    /// How long the step may take, counted from what shows that it began.
+    #[serde(deserialize_with = "duration")]
+    pub deadline: Duration,
+    /// Spans that show that the step began and may still be at work.
+    #[serde(default)]
+    pub begun: Vec<Mark>,
+    /// Spans that show that the step was done, unless they ended in error.
+    pub done: Vec<Mark>,
+    /// Spans that show that the step gave up.
+    #[serde(default)]
+    pub stopped: Vec<Mark>,
+}
+
+/// Steps taken in place of others.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Alternative {
+    /// What it is called.
+    pub name: String,
+    after: Spanned<String>,
+    instead_of: Vec<Spanned<String>>,
+    /// Spans that show that this way was taken.
+    pub when: Vec<Mark>,
+    /// Its own steps.
+    pub steps: Vec<Step>,
+}
+
+/// A state in which a journey may come to rest.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct End {
+    /// What it is called.
+    pub name: String,
+    /// Whether it is what the customer may expect.
+    pub good: bool,
+    /// Spans that show it, unless they ended in error.
+    pub seen: Vec<Mark>,
+}
+
+/// How a span is recognised: everything given must hold.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mark {
+    /// Its `service.name`.
+    pub service: String,
+    /// Its name.
+    pub span: String,
+    /// Its kind; any when not given.
+    #[serde(default)]
+    pub kind: Option<Kind>,
+    /// Attributes with their values as text.
+    #[serde(default)]
+    pub attributes: BTreeMap<String, String>,
+}
+
+// === impl Route ===
+
+impl Route {
+    /// Reads and checks a route.
+    ///
+    /// # Errors
+    /// [`Error::Route`] with line and column: not YAML, an unknown or missing key, two steps of one name, an alternative
+    /// that names no step of the route, a version that is not 1.
+    pub fn parse(yaml: &str) -> Result<Self, Error> {
+        let route: Self = serde_saphyr::from_str(yaml).map_err(|error| {
+            let place = error.location();
+            Error::Route {
+                line: place.map_or(0, |l| l.line()),
+                column: place.map_or(0, |l| l.column()),
+                message: first_line(&error.to_string()),
+            }
+        })?;
+        route.check()?;
+        Ok(route)
+    }
+
+    /// The alternative that one of `spans` shows to have been taken.
+    pub(crate) fn taken<'a>(&'a self, spans: &[&Span]) -> Option<&'a Alternative> {
+        self.alternatives.iter().find(|a| a.when.iter().any(|m| spans.iter().any(|s| m.fits(s))))
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        if self.version.value != 1 {
+            return Err(at(&self.version, "version: only 1 is known".to_owned()));
+        }
+        if self.steps.is_empty() {
+            return Err(at(&self.version, "steps: a route has at least one".to_owned()));
+        }
+        let all = self.steps.iter().chain(self.alternatives.iter().flat_map(|a| &a.steps));
+        let mut seen = Vec::new();
+        for step in all {
+            if seen.contains(&&step.name.value) {
+                return Err(at(&step.name, format!("two steps are called {:?}", step.name.value)));
+            }
+            seen.push(&step.name.value);
+        }
+        for name in self.alternatives.iter().flat_map(|a| a.instead_of.iter().chain([&a.after])) {
+            if !self.steps.iter().any(|s| s.name.value == name.value) {
+                return Err(at(name, format!("no step of the route is called {:?}", name.value)));
+            }
+        }
+        Ok(())
+    }
+}
+
+// === impl Step ===
+
+impl Step {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name.value
+    }
+}
+
+// === impl Alternative ===
+
+impl Alternative {
+    /// The step of the route after which it branches off.
+    pub fn after(&self) -> &str {
+        &self.after.value
+    }
+
+    /// Whether it takes the place of the step called `name`.
+    pub fn replaces(&self, name: &str) -> bool {
+        self.instead_of.iter().any(|s| s.value == name)
+    }
+}
+
+// === impl Mark ===
+
+impl Mark {
+    /// Whether `span` is such a one.
+    pub fn fits(&self, span: &Span) -> bool {
+        self.service == span.service
+            && self.span == span.name
+            && self.kind.is_none_or(|kind| kind == span.kind)
+            && self.attributes.iter().all(|(key, value)| span.attributes.get(key) == Some(value))
+    }
+}
+
+fn at<T>(place: &Spanned<T>, message: String) -> Error {
+    Error::Route { line: place.referenced.line(), column: place.referenced.column(), message }
+}
+
+/// The library's messages go on with an excerpt of the file.
+fn first_line(message: &str) -> String {
+    message.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned()
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    humantime::parse_duration(&text).map_err(|e| {
+        serde::de::Error::custom(format!("{text:?} is not a duration such as 45s or 300ms: {e}"))
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    const TWO: &str = "version: 1\nname: parcel\nsubject: parcel.id\nsteps:\n  \
+        - { name: depot, deadline: 1h, done: [{ service: depot, span: scan }] }\n  \
+        - { name: door, deadline: 300ms, done: [{ service: van, span: ring }] }\n";
+
+    fn place(yaml: &str) -> (u64, u64, String) {
+        match Route::parse(yaml).unwrap_err() {
+            Error::Route { line, column, message } => (line, column, message),
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn a_route_is_read_with_its_durations() {
+        let route = Route::parse(TWO).unwrap();
+        assert_eq!(route.steps[1].deadline, Duration::from_millis(300));
+        assert_eq!(route.steps[0].name(), "depot");
+    }
+
+    #[test]
+    fn a_wrong_key_is_named_with_line_and_column() {
+        let (line, column, message) = place(&TWO.replace("span: ring", "spam: ring"));
+        assert_eq!(line, 6, "{message}");
+        assert!(column > 1 && message.contains("spam"), "{column} {message}");
+    }
+
+    #[test]
+    fn a_wrong_duration_is_named_with_its_line() {
+        let (line, _, message) = place(&TWO.replace("1h", "soon"));
+        assert!(line == 5 && message.contains("soon"), "{line} {message}");
+    }
+
+    #[test]
+    fn two_steps_of_one_name_are_refused_where_the_second_stands() {
+        let (line, _, message) = place(&TWO.replace("name: door", "name: depot"));
+        assert!(line == 6 && message.contains("depot"), "{line} {message}");
+    }
+
+    #[test]
+    fn an_alternative_that_names_no_step_is_refused_where_it_does() {
+        let yaml = format!(
+            "{TWO}alternatives:\n  - name: lost\n    after: attic\n    instead_of: [door]\n    when: []\n    steps: []\n"
+        );
+        let (line, column, message) = place(&yaml);
+        assert_eq!((line, column), (9, 12), "{message}");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_the_reader_panic(text in "[-a-z:{}\\[\\], \n#&*!|>'\"0-9]{0,200}") {
+            drop(Route::parse(&text));
+        }
+    }
+}
