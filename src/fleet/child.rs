@@ -3,7 +3,7 @@
 use std::{path::Path, process::Stdio, time::Duration};
 
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -16,6 +16,14 @@ use super::{
 /// The flag by which a child is told that its stdin is the line to its parent.
 pub(crate) const LIFELINE: &str = "--until-stdin-closes";
 
+/// A running part.
+#[derive(Debug)]
+pub(super) struct Living {
+    pub(super) process: Child,
+    // Taken out of `process`, which would close it as soon as it is waited for.
+    pub(super) lifeline: Option<ChildStdin>,
+}
+
 /// Starts `part`. Its stdin is a pipe that nobody writes to: when this process ends, however it ends, the pipe closes and
 /// the child stops by itself.
 pub(super) fn spawn(
@@ -23,7 +31,7 @@ pub(super) fn spawn(
     env: &Environment,
     plan: &Plan,
     journal: &Journal,
-) -> std::io::Result<Child> {
+) -> std::io::Result<Living> {
     let mut command = Command::new(std::env::current_exe()?);
     match part.kind {
         Kind::Service => command.args(["service", part.name]),
@@ -41,7 +49,8 @@ pub(super) fn spawn(
     if let Some(stderr) = child.stderr.take() {
         detach(journal.clone().copy(stderr, true));
     }
-    Ok(child)
+    let lifeline = child.stdin.take();
+    Ok(Living { process: child, lifeline })
 }
 
 /// The URL that answers 200 once `part` takes work.

@@ -7,7 +7,6 @@ use std::{
 
 use anyhow::{anyhow, bail};
 use tokio::{
-    process::Child,
     sync::{mpsc, oneshot, watch},
     task::JoinSet,
 };
@@ -245,7 +244,8 @@ impl Keeper {
     }
 
     /// Watches one life of the part: until it dies, or until an order has ended it.
-    async fn watch(&mut self, mut child: Child) -> Event {
+    async fn watch(&mut self, living: child::Living) -> Event {
+        let child::Living { process: mut child, lifeline: _lifeline } = living;
         self.note_pid(child.id());
         let url = child::health_url(self.part, &self.plan);
         let ready = health::until_ready(&url);
