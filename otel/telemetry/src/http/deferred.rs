@@ -1,0 +1,88 @@
+//! A server span whose parent the handler knows better than the request does.
+//!
+//! Some requests carry on a trace that is older than they are and whose context is in a database: an order that is
+//! placed from a cart. A span's parent cannot be changed once it is started, so on such routes
+//! ([`ServerLayer::deferred`](super::ServerLayer::deferred)) the layer waits for the handler to name it.
+
+use crate::context::{Scope, Sender, StoredContext};
+use opentelemetry::trace::{Link, SpanBuilder, TraceContextExt as _};
+use opentelemetry::{Context, KeyValue};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+/// The server span that has not been started yet, shared between layer and handler.
+#[derive(Debug, Clone)]
+pub(crate) struct Pending(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+enum State {
+    Waiting {
+        builder: Box<SpanBuilder>,
+        remote: Context,
+    },
+    Started(Context),
+}
+
+/// Puts the server span of the running request under the stored span and returns the scope to run the rest of the
+/// handler in. The span keeps the start time of the request.
+///
+/// - The caller's own `traceparent` has the same trace id (or nothing is stored): the caller is the parent.
+/// - It has another trace id, or there is none: the stored span is the parent, and the caller's span becomes a link.
+///
+/// On routes that are not deferred the server span has its parent already: it gets a link to the stored span, and the
+/// scope is the running one.
+pub fn continue_trace(stored: &StoredContext) -> Scope {
+    let cx = Context::current();
+    match cx.get::<Pending>() {
+        Some(pending) => Scope(pending.start(Some(stored), &cx)),
+        None => {
+            crate::context::link(stored, Vec::new());
+            Scope(cx)
+        }
+    }
+}
+
+// === impl Pending ===
+
+impl Pending {
+    pub(crate) fn new(builder: SpanBuilder, remote: Context) -> Self {
+        let builder = Box::new(builder.with_start_time(SystemTime::now()));
+        Self(Arc::new(Mutex::new(State::Waiting { builder, remote })))
+    }
+
+    /// Starts the span (once) and returns its context, with the baggage of `running`.
+    pub(crate) fn start(&self, stored: Option<&StoredContext>, running: &Context) -> Context {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (builder, remote) = match &mut *state {
+            State::Started(cx) => return cx.clone(),
+            State::Waiting { builder, remote } => (
+                std::mem::take(&mut **builder),
+                remote.span().span_context().clone(),
+            ),
+        };
+        let stored = stored
+            .and_then(StoredContext::span_context)
+            .filter(|s| s.trace_id() != remote.trace_id());
+        let (parent, builder) = match stored {
+            Some(stored) if remote.is_valid() => (
+                stored,
+                builder.with_links(vec![Link::new(
+                    remote,
+                    vec![KeyValue::new("link.reason", "caller")],
+                    0,
+                )]),
+            ),
+            Some(stored) => (stored, builder),
+            None => (remote, builder),
+        };
+        let mut base = running.clone();
+        if parent.is_valid() {
+            base = base
+                .with_value(Sender(parent.clone()))
+                .with_remote_span_context(parent);
+        }
+        let cx = crate::active::start(builder, &base);
+        *state = State::Started(cx.clone());
+        cx
+    }
+}
