@@ -49,11 +49,7 @@ pub(crate) fn start(builder: SpanBuilder, parent: &Context) -> Context {
         Some(tracer) => {
             let span = tracer.build_with_context(builder, parent);
             // A span of a provider that was shut down has no ids: the parent's context is worth more.
-            if span.span_context().is_valid() {
-                parent.with_span(span)
-            } else {
-                parent.clone()
-            }
+            if span.span_context().is_valid() { parent.with_span(span) } else { parent.clone() }
         }
         None => parent.clone(),
     }

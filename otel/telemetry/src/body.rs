@@ -57,10 +57,7 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let mut this = self.project();
         let frame = {
-            let _current = this
-                .state
-                .as_ref()
-                .map(|(operation, _)| operation.cx.clone().attach());
+            let _current = this.state.as_ref().map(|(operation, _)| operation.cx.clone().attach());
             ready!(this.inner.as_mut().poll_frame(task))
         };
         match &frame {

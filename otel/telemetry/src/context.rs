@@ -70,10 +70,7 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "this is the one place that wraps it"
-    )]
+    #[allow(clippy::disallowed_methods, reason = "this is the one place that wraps it")]
     tokio::spawn(current().run(future))
 }
 
@@ -177,20 +174,14 @@ impl StoredContext {
 
     pub(crate) fn span_context(&self) -> Option<SpanContext> {
         let span = traceparent::parse(&self.traceparent)?;
-        Some(propagation::with_state(
-            &span,
-            std::iter::once(self.tracestate.as_str()),
-        ))
+        Some(propagation::with_state(&span, std::iter::once(self.tracestate.as_str())))
     }
 }
 
 impl From<&SpanContext> for StoredContext {
     fn from(span: &SpanContext) -> Self {
         match traceparent::format(span) {
-            Some(traceparent) => Self {
-                traceparent,
-                tracestate: span.trace_state().header(),
-            },
+            Some(traceparent) => Self { traceparent, tracestate: span.trace_state().header() },
             None => Self::default(),
         }
     }
@@ -201,11 +192,8 @@ impl From<&SpanContext> for StoredContext {
 impl Scope {
     /// Adds (or replaces) one baggage entry and keeps the others.
     pub fn with_baggage(self, key: impl Into<String>, value: impl Into<String>) -> Self {
-        let kept = self
-            .0
-            .baggage()
-            .iter()
-            .map(|(k, (v, m))| KeyValueMetadata::new(k.clone(), v.clone(), m.clone()));
+        let kept =
+            self.0.baggage().iter().map(|(k, (v, m))| KeyValueMetadata::new(k.clone(), v.clone(), m.clone()));
         let added = KeyValueMetadata::new(key.into(), value.into(), "");
         let all: Vec<_> = kept.chain(std::iter::once(added)).collect();
         Self(self.0.with_baggage(all))
@@ -219,11 +207,7 @@ impl Scope {
     /// Puts the scope under the stored span; unchanged when nothing valid is stored.
     pub fn with_parent(self, stored: &StoredContext) -> Self {
         match stored.span_context() {
-            Some(span) => Self(
-                self.0
-                    .with_value(Sender(span.clone()))
-                    .with_remote_span_context(span),
-            ),
+            Some(span) => Self(self.0.with_value(Sender(span.clone())).with_remote_span_context(span)),
             None => self,
         }
     }

@@ -15,10 +15,7 @@ impl Env {
         let ours = |name: &str| name.starts_with("OTEL_") || name == "RUST_LOG";
         std::env::vars_os()
             .filter_map(|(name, value)| {
-                Some((
-                    name.into_string().ok()?,
-                    value.to_string_lossy().into_owned(),
-                ))
+                Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
             })
             .filter(|(name, _)| ours(name))
             .collect()
@@ -27,20 +24,12 @@ impl Env {
     /// The value without surrounding blanks; `None` when unset or empty.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0
-            .get(name)
-            .map(|value| value.trim())
-            .filter(|value| !value.is_empty())
+        self.0.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
     }
 }
 
 impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Env {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
-        Self(
-            pairs
-                .into_iter()
-                .map(|(name, value)| (name.into(), value.into()))
-                .collect(),
-        )
+        Self(pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
     }
 }

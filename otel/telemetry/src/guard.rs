@@ -27,18 +27,8 @@ struct Providers {
 // === impl Guard ===
 
 impl Guard {
-    pub(crate) fn new(
-        traces: SdkTracerProvider,
-        logs: SdkLoggerProvider,
-        metrics: SdkMeterProvider,
-    ) -> Self {
-        Self {
-            providers: Some(Providers {
-                traces,
-                logs,
-                metrics,
-            }),
-        }
+    pub(crate) fn new(traces: SdkTracerProvider, logs: SdkLoggerProvider, metrics: SdkMeterProvider) -> Self {
+        Self { providers: Some(Providers { traces, logs, metrics }) }
     }
 
     /// Flushes all signals at once and stops them, within `deadline`. `true` when everything has left in time.
@@ -46,9 +36,7 @@ impl Guard {
         let Some(providers) = self.providers.take() else {
             return true;
         };
-        tokio::task::spawn_blocking(move || providers.shutdown(deadline))
-            .await
-            .unwrap_or(false)
+        tokio::task::spawn_blocking(move || providers.shutdown(deadline)).await.unwrap_or(false)
     }
 }
 
@@ -67,11 +55,7 @@ impl Providers {
     fn shutdown(self, deadline: Duration) -> bool {
         let until = Instant::now() + deadline;
         let (done, results) = mpsc::channel();
-        let Self {
-            traces,
-            logs,
-            metrics,
-        } = self;
+        let Self { traces, logs, metrics } = self;
         let jobs: [Box<dyn FnOnce() -> bool + Send>; 3] = [
             Box::new(move || traces.shutdown_with_timeout(deadline).is_ok()),
             Box::new(move || logs.shutdown_with_timeout(deadline).is_ok()),
@@ -83,17 +67,9 @@ impl Providers {
                 // The receiver may have stopped waiting.
                 let _ = done.send(job());
             };
-            drop(
-                thread::Builder::new()
-                    .name("telemetry-shutdown".into())
-                    .spawn(run),
-            );
+            drop(thread::Builder::new().name("telemetry-shutdown".into()).spawn(run));
         }
         drop(done);
-        (0..3).all(|_| {
-            results
-                .recv_timeout(until.saturating_duration_since(Instant::now()))
-                .unwrap_or(false)
-        })
+        (0..3).all(|_| results.recv_timeout(until.saturating_duration_since(Instant::now())).unwrap_or(false))
     }
 }

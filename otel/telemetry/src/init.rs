@@ -32,96 +32,40 @@ pub fn init(service: Service) -> Result<Guard, InitError> {
 /// As [`init`].
 pub fn init_with(service: Service, env: &Env) -> Result<Guard, InitError> {
     let filter = env.get("RUST_LOG").unwrap_or("info");
-    Propagators {
-        trace_context: true,
-        baggage: true,
-    }
-    .install();
-    let name = env
-        .get("OTEL_SERVICE_NAME")
-        .unwrap_or(service.name)
-        .to_owned();
-    if env
-        .get("OTEL_SDK_DISABLED")
-        .is_some_and(|value| value.eq_ignore_ascii_case("true"))
-    {
-        Subscriber {
-            tracer: None,
-            logger: None,
-            service: name,
-            filter,
-        }
-        .install()?;
+    Propagators { trace_context: true, baggage: true }.install();
+    let name = env.get("OTEL_SERVICE_NAME").unwrap_or(service.name).to_owned();
+    if env.get("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+        Subscriber { tracer: None, logger: None, service: name, filter }.install()?;
         return Ok(Guard::default());
     }
     let resource = Resource::builder()
         .with_service_name(name.clone())
-        .with_attribute(opentelemetry::KeyValue::new(
-            "service.version",
-            service.version,
-        ))
-        .with_attribute(opentelemetry::KeyValue::new(
-            "service.instance.id",
-            uuid::Uuid::new_v4().to_string(),
-        ))
+        .with_attribute(opentelemetry::KeyValue::new("service.version", service.version))
+        .with_attribute(opentelemetry::KeyValue::new("service.instance.id", uuid::Uuid::new_v4().to_string()))
+        .with_attributes(service.namespace.map(|v| opentelemetry::KeyValue::new("service.namespace", v)))
         .with_attributes(
-            service
-                .namespace
-                .map(|v| opentelemetry::KeyValue::new("service.namespace", v)),
+            service.environment.map(|v| opentelemetry::KeyValue::new("deployment.environment.name", v)),
         )
-        .with_attributes(
-            service
-                .environment
-                .map(|v| opentelemetry::KeyValue::new("deployment.environment.name", v)),
-        )
-        .with_attributes(
-            service
-                .criticality
-                .map(|v| opentelemetry::KeyValue::new("service.criticality", v)),
-        )
+        .with_attributes(service.criticality.map(|v| opentelemetry::KeyValue::new("service.criticality", v)))
         .build();
     let setup = |what: &'static str| {
-        move |e: opentelemetry_otlp::ExporterBuildError| InitError::Setup {
-            what,
-            source: Box::new(e),
-        }
+        move |e: opentelemetry_otlp::ExporterBuildError| InitError::Setup { what, source: Box::new(e) }
     };
-    let spans = opentelemetry_otlp::SpanExporter::builder()
-        .build()
-        .map_err(setup("traces exporter"))?;
-    let logs = opentelemetry_otlp::LogExporter::builder()
-        .build()
-        .map_err(setup("logs exporter"))?;
-    let metrics = opentelemetry_otlp::MetricExporter::builder()
-        .build()
-        .map_err(setup("metrics exporter"))?;
-    let traces = SdkTracerProvider::builder()
-        .with_resource(resource.clone())
-        .with_batch_exporter(spans)
-        .build();
-    let logger = SdkLoggerProvider::builder()
-        .with_resource(resource.clone())
-        .with_batch_exporter(logs)
-        .build();
-    let meter = SdkMeterProvider::builder()
-        .with_resource(resource)
-        .with_periodic_exporter(metrics)
-        .build();
+    let spans = opentelemetry_otlp::SpanExporter::builder().build().map_err(setup("traces exporter"))?;
+    let logs = opentelemetry_otlp::LogExporter::builder().build().map_err(setup("logs exporter"))?;
+    let metrics = opentelemetry_otlp::MetricExporter::builder().build().map_err(setup("metrics exporter"))?;
+    let traces =
+        SdkTracerProvider::builder().with_resource(resource.clone()).with_batch_exporter(spans).build();
+    let logger =
+        SdkLoggerProvider::builder().with_resource(resource.clone()).with_batch_exporter(logs).build();
+    let meter = SdkMeterProvider::builder().with_resource(resource).with_periodic_exporter(metrics).build();
     let tracer = BaggageTracer::new(traces.tracer(SCOPE), service.baggage);
-    let active = Active {
-        tracer: Some(tracer.clone()),
-        instruments: Some(Instruments::new(&meter.meter(SCOPE))),
-    };
+    let active =
+        Active { tracer: Some(tracer.clone()), instruments: Some(Instruments::new(&meter.meter(SCOPE))) };
     if !active.install() {
         return Err(InitError::Already);
     }
-    Subscriber {
-        tracer: Some(tracer),
-        logger: Some(&logger),
-        service: name,
-        filter,
-    }
-    .install()?;
+    Subscriber { tracer: Some(tracer), logger: Some(&logger), service: name, filter }.install()?;
     opentelemetry::global::set_meter_provider(meter.clone());
     opentelemetry::global::set_tracer_provider(traces.clone());
     Ok(Guard::new(traces, logger, meter))

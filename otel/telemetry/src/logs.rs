@@ -45,31 +45,19 @@ impl Subscriber<'_> {
         let fmt = tracing_subscriber::fmt::layer().with_writer(Stdout::default);
         let pretty = std::io::stdout().is_terminal();
         layers.push(if pretty {
-            fmt.with_ansi(true)
-                .event_format(Pretty)
-                .with_filter(self.events())
-                .boxed()
+            fmt.with_ansi(true).event_format(Pretty).with_filter(self.events()).boxed()
         } else {
-            let json = Json {
-                service: self.service.clone(),
-            };
-            fmt.with_ansi(false)
-                .event_format(json)
-                .with_filter(self.events())
-                .boxed()
+            let json = Json { service: self.service.clone() };
+            fmt.with_ansi(false).event_format(json).with_filter(self.events()).boxed()
         });
-        tracing_subscriber::registry()
-            .with(layers)
-            .try_init()
-            .map_err(|_| InitError::Subscriber)
+        tracing_subscriber::registry().with(layers).try_init().map_err(|_| InitError::Subscriber)
     }
 
     /// Events that pass `RUST_LOG`, but for those of the telemetry pipeline itself below a warning: a log line about the
     /// export of log lines would never end.
     fn events(&self) -> impl tracing_subscriber::layer::Filter<Registry> + Send + Sync + 'static {
-        let wanted = EnvFilter::builder()
-            .with_default_directive(LevelFilter::INFO.into())
-            .parse_lossy(self.filter);
+        let wanted =
+            EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).parse_lossy(self.filter);
         wanted.and(filter_fn(|metadata| {
             !metadata.is_span() && (!is_plumbing(metadata) || *metadata.level() <= Level::WARN)
         }))

@@ -95,11 +95,7 @@ pub async fn process<T, E: Display>(
     created: &StoredContext,
     future: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
-    let links = created
-        .span_context()
-        .map(|span| Link::new(span, Vec::new(), 0))
-        .into_iter()
-        .collect();
+    let links = created.span_context().map(|span| Link::new(span, Vec::new(), 0)).into_iter().collect();
     let parent = under(created);
     watch(message.start(Kind::Process, &parent, links), future).await
 }
@@ -112,11 +108,7 @@ pub async fn settle<T, E: Display>(
     message: &Message,
     future: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
-    watch(
-        message.start(Kind::Settle, &Context::current(), Vec::new()),
-        future,
-    )
-    .await
+    watch(message.start(Kind::Settle, &Context::current(), Vec::new()), future).await
 }
 
 // === impl Message ===
@@ -176,29 +168,17 @@ impl Message {
         }
         let mut attributes = vec![
             KeyValue::new(semconv::MESSAGING_SYSTEM, self.system),
-            KeyValue::new(
-                semconv::MESSAGING_DESTINATION_NAME,
-                self.destination.clone(),
-            ),
+            KeyValue::new(semconv::MESSAGING_DESTINATION_NAME, self.destination.clone()),
             KeyValue::new(semconv::MESSAGING_OPERATION_NAME, kind.name()),
             KeyValue::new(semconv::MESSAGING_OPERATION_TYPE, kind.name()),
             KeyValue::new(semconv::MESSAGING_MESSAGE_ID, self.id.clone()),
         ];
         let text = |key: &'static str, value: &str| KeyValue::new(key, value.to_owned());
         attributes.extend(
-            self.conversation
-                .as_deref()
-                .map(|v| text(semconv::MESSAGING_MESSAGE_CONVERSATION_ID, v)),
+            self.conversation.as_deref().map(|v| text(semconv::MESSAGING_MESSAGE_CONVERSATION_ID, v)),
         );
-        attributes.extend(
-            self.group
-                .as_deref()
-                .map(|v| text(semconv::MESSAGING_CONSUMER_GROUP_NAME, v)),
-        );
-        attributes.extend(
-            self.delivery
-                .map(|attempt| KeyValue::new(DELIVERY_ATTEMPT, attempt)),
-        );
+        attributes.extend(self.group.as_deref().map(|v| text(semconv::MESSAGING_CONSUMER_GROUP_NAME, v)));
+        attributes.extend(self.delivery.map(|attempt| KeyValue::new(DELIVERY_ATTEMPT, attempt)));
         attributes.extend(self.attributes.iter().cloned());
         let builder = SpanBuilder::from_name(format!("{} {}", kind.name(), self.destination))
             .with_kind(kind.span_kind())
@@ -247,30 +227,15 @@ impl Ending {
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        let kind = if std::thread::panicking() {
-            "panic"
-        } else {
-            "cancelled"
-        };
+        let kind = if std::thread::panicking() { "panic" } else { "cancelled" };
         self.end(Some((kind, format!("{kind} before it was complete"))));
     }
 }
 
-async fn watch<T, E: Display>(
-    cx: Context,
-    future: impl Future<Output = Result<T, E>>,
-) -> Result<T, E> {
-    let mut ending = Ending {
-        cx: cx.clone(),
-        ended: false,
-    };
+async fn watch<T, E: Display>(cx: Context, future: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    let mut ending = Ending { cx: cx.clone(), ended: false };
     let result = future.with_context(cx).await;
-    ending.end(
-        result
-            .as_ref()
-            .err()
-            .map(|error| ("_OTHER", error.to_string())),
-    );
+    ending.end(result.as_ref().err().map(|error| ("_OTHER", error.to_string())));
     result
 }
 
@@ -278,9 +243,7 @@ async fn watch<T, E: Display>(
 fn under(created: &StoredContext) -> Context {
     let cx = Context::current();
     match created.span_context() {
-        Some(span) => cx
-            .with_value(Sender(span.clone()))
-            .with_remote_span_context(span),
+        Some(span) => cx.with_value(Sender(span.clone())).with_remote_span_context(span),
         None => cx,
     }
 }

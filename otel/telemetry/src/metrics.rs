@@ -5,9 +5,7 @@ use opentelemetry::metrics::{Histogram, Meter};
 use opentelemetry_semantic_conventions::metric;
 
 /// Advised bucket boundaries in seconds (HTTP and RPC metric conventions).
-const BUCKETS: [f64; 14] = [
-    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
-];
+const BUCKETS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
 /// One histogram for each side of each protocol, all in seconds.
 #[derive(Debug)]
@@ -40,14 +38,8 @@ impl Instruments {
                 .build()
         };
         Self {
-            http_server: histogram(
-                metric::HTTP_SERVER_REQUEST_DURATION,
-                "Duration of HTTP server requests.",
-            ),
-            http_client: histogram(
-                metric::HTTP_CLIENT_REQUEST_DURATION,
-                "Duration of HTTP client requests.",
-            ),
+            http_server: histogram(metric::HTTP_SERVER_REQUEST_DURATION, "Duration of HTTP server requests."),
+            http_client: histogram(metric::HTTP_CLIENT_REQUEST_DURATION, "Duration of HTTP client requests."),
             rpc_server: histogram(
                 metric::RPC_SERVER_CALL_DURATION,
                 "Measures the duration of inbound remote procedure calls.",

@@ -44,12 +44,7 @@ pub(crate) struct Outcome {
 // === impl Operation ===
 
 impl Operation {
-    pub(crate) fn start(
-        side: Side,
-        builder: SpanBuilder,
-        parent: &Context,
-        measured: Vec<KeyValue>,
-    ) -> Self {
+    pub(crate) fn start(side: Side, builder: SpanBuilder, parent: &Context, measured: Vec<KeyValue>) -> Self {
         Self::new(side, active::start(builder, parent), measured)
     }
 
@@ -97,11 +92,7 @@ impl Operation {
         }
         self.settle();
         let mut attributes = outcome.measured;
-        attributes.extend(
-            outcome
-                .error_type
-                .map(|kind| KeyValue::new(semconv::ERROR_TYPE, kind)),
-        );
+        attributes.extend(outcome.error_type.map(|kind| KeyValue::new(semconv::ERROR_TYPE, kind)));
         let span = self.cx.span();
         if span.is_recording() {
             span.set_attributes(attributes.iter().cloned());
@@ -113,27 +104,15 @@ impl Operation {
             self.measured.extend(attributes);
             // The span is current while measuring, so that exemplars can point to it once the SDK has them.
             let _current = self.cx.clone().attach();
-            instruments.record(
-                self.side,
-                self.started.elapsed().as_secs_f64(),
-                &self.measured,
-            );
+            instruments.record(self.side, self.started.elapsed().as_secs_f64(), &self.measured);
         }
         span.end();
     }
 
     fn abandon(&mut self) {
-        let kind = if std::thread::panicking() {
-            "panic"
-        } else {
-            "cancelled"
-        };
+        let kind = if std::thread::panicking() { "panic" } else { "cancelled" };
         let rpc = matches!(self.side, Side::RpcServer | Side::RpcClient);
-        let code = if kind == "panic" {
-            "INTERNAL"
-        } else {
-            "CANCELLED"
-        };
+        let code = if kind == "panic" { "INTERNAL" } else { "CANCELLED" };
         self.finish(Outcome {
             measured: if rpc {
                 vec![KeyValue::new(semconv::RPC_RESPONSE_STATUS_CODE, code)]
@@ -168,10 +147,6 @@ impl Outcome {
         error_type: impl Into<Cow<'static, str>>,
         description: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self {
-            measured: Vec::new(),
-            error_type: Some(error_type.into()),
-            error: Some(description.into()),
-        }
+        Self { measured: Vec::new(), error_type: Some(error_type.into()), error: Some(description.into()) }
     }
 }

@@ -20,20 +20,12 @@ pub struct Peer {
 impl Peer {
     /// One of our own services.
     pub fn ours(name: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            name: name.into(),
-            ours: true,
-            trace_id_header: false,
-        }
+        Self { name: name.into(), ours: true, trace_id_header: false }
     }
 
     /// Someone else's service.
     pub fn third_party(name: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            name: name.into(),
-            ours: false,
-            trace_id_header: false,
-        }
+        Self { name: name.into(), ours: false, trace_id_header: false }
     }
 
     /// Also sends `X-Trace-Id`, for those who read nothing else.

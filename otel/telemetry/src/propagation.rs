@@ -9,9 +9,7 @@ pub(crate) mod traceparent;
 pub(crate) mod tracestate;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use opentelemetry::{
-    Context, baggage::BaggageExt as _, trace::SpanContext, trace::TraceContextExt as _,
-};
+use opentelemetry::{Context, baggage::BaggageExt as _, trace::SpanContext, trace::TraceContextExt as _};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -32,18 +30,12 @@ static ACTIVE: AtomicU8 = AtomicU8::new(3);
 
 impl Propagators {
     pub(crate) fn install(self) {
-        ACTIVE.store(
-            u8::from(self.trace_context) | u8::from(self.baggage) << 1,
-            Ordering::Relaxed,
-        );
+        ACTIVE.store(u8::from(self.trace_context) | u8::from(self.baggage) << 1, Ordering::Relaxed);
     }
 
     pub(crate) fn active() -> Self {
         let bits = ACTIVE.load(Ordering::Relaxed);
-        Self {
-            trace_context: bits & 1 != 0,
-            baggage: bits & 2 != 0,
-        }
+        Self { trace_context: bits & 1 != 0, baggage: bits & 2 != 0 }
     }
 }
 
@@ -57,10 +49,7 @@ pub(crate) fn extract(headers: &HeaderMap, trust_baggage: bool) -> Context {
         cx = cx.with_remote_span_context(span);
     }
     if on.baggage && trust_baggage && headers.contains_key(&BAGGAGE) {
-        let values = headers
-            .get_all(&BAGGAGE)
-            .iter()
-            .map(|value| value.to_str().unwrap_or("\u{0}"));
+        let values = headers.get_all(&BAGGAGE).iter().map(|value| value.to_str().unwrap_or("\u{0}"));
         let baggage = baggage::parse(values);
         if !baggage.is_empty() {
             cx = cx.with_baggage(baggage);
@@ -103,24 +92,12 @@ fn span_context(headers: &HeaderMap) -> Option<SpanContext> {
     let span = traceparent::parse(first.to_str().ok()?)?;
     Some(with_state(
         &span,
-        headers
-            .get_all(&TRACESTATE)
-            .iter()
-            .map(|value| value.to_str().unwrap_or("\u{0}")),
+        headers.get_all(&TRACESTATE).iter().map(|value| value.to_str().unwrap_or("\u{0}")),
     ))
 }
 
-pub(crate) fn with_state<'a>(
-    span: &SpanContext,
-    states: impl Iterator<Item = &'a str>,
-) -> SpanContext {
-    SpanContext::new(
-        span.trace_id(),
-        span.span_id(),
-        span.trace_flags(),
-        true,
-        tracestate::parse(states),
-    )
+pub(crate) fn with_state<'a>(span: &SpanContext, states: impl Iterator<Item = &'a str>) -> SpanContext {
+    SpanContext::new(span.trace_id(), span.span_id(), span.trace_flags(), true, tracestate::parse(states))
 }
 
 fn header_value(text: String) -> Option<HeaderValue> {

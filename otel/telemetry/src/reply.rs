@@ -17,10 +17,7 @@ pub(crate) fn mark(cx: &Context, headers: &mut HeaderMap) {
         return;
     };
     let trace_id = HeaderValue::from_str(&traceparent[3..35]);
-    if let (Ok(timing), Ok(id)) = (
-        HeaderValue::try_from(format!("trace;desc={traceparent}")),
-        trace_id,
-    ) {
+    if let (Ok(timing), Ok(id)) = (HeaderValue::try_from(format!("trace;desc={traceparent}")), trace_id) {
         headers.append(SERVER_TIMING, timing);
         headers.insert(X_TRACE_ID, id);
         headers.append(
@@ -32,25 +29,10 @@ pub(crate) fn mark(cx: &Context, headers: &mut HeaderMap) {
 
 /// Host and port that the request was sent to: `:authority`, or the `Host` header.
 pub(crate) fn authority<B>(request: &Request<B>) -> Option<(String, Option<u16>)> {
-    let from_host = || {
-        request
-            .headers()
-            .get(header::HOST)?
-            .to_str()
-            .ok()?
-            .parse()
-            .ok()
-    };
+    let from_host = || request.headers().get(header::HOST)?.to_str().ok()?.parse().ok();
     let authority: http::uri::Authority = request.uri().authority().cloned().or_else(from_host)?;
-    let default = if request.uri().scheme_str() == Some("https") {
-        443
-    } else {
-        80
-    };
-    Some((
-        authority.host().to_owned(),
-        authority.port_u16().or(Some(default)),
-    ))
+    let default = if request.uri().scheme_str() == Some("https") { 443 } else { 80 };
+    Some((authority.host().to_owned(), authority.port_u16().or(Some(default))))
 }
 
 /// Query parameters whose values are secrets: those of the HTTP conventions, and the usual names of tokens and keys.
@@ -74,8 +56,7 @@ const SECRET: [&str; 14] = [
 /// The query with secret values as `REDACTED`; `None` when there is nothing to hide.
 pub(crate) fn redacted_query(query: &str) -> Option<String> {
     let secret = |pair: &str| {
-        pair.split_once('=')
-            .is_some_and(|(key, _)| SECRET.iter().any(|s| s.eq_ignore_ascii_case(key)))
+        pair.split_once('=').is_some_and(|(key, _)| SECRET.iter().any(|s| s.eq_ignore_ascii_case(key)))
     };
     query.split('&').any(secret).then(|| {
         let hide = |pair: &str| match pair.split_once('=') {

@@ -28,14 +28,7 @@ impl Service {
     /// `service.name` and `service.version`.
     #[must_use]
     pub const fn new(name: &'static str, version: &'static str) -> Self {
-        Self {
-            name,
-            version,
-            namespace: None,
-            criticality: None,
-            environment: None,
-            baggage: &[],
-        }
+        Self { name, version, namespace: None, criticality: None, environment: None, baggage: &[] }
     }
 
     /// `service.namespace`: the system that the service is part of.

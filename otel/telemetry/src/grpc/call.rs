@@ -78,11 +78,7 @@ pub(super) fn name(code: Code) -> &'static str {
 }
 
 /// Lets the reply's body end the call; a reply of headers only ("trailers-only") has its status in them.
-pub(super) fn watch<B>(
-    side: Side,
-    mut operation: Operation,
-    response: Response<B>,
-) -> Response<TracedBody<B>>
+pub(super) fn watch<B>(side: Side, mut operation: Operation, response: Response<B>) -> Response<TracedBody<B>>
 where
     B: Body<Data = Bytes>,
     B::Error: std::fmt::Display,
@@ -93,10 +89,8 @@ where
     }
     if !response.status().is_success() {
         // Not a gRPC reply at all: a proxy's, or a plain HTTP 404. gRPC maps it to a status.
-        let status = Status::new(
-            from_http(response.status()),
-            format!("HTTP status {}", response.status().as_u16()),
-        );
+        let status =
+            Status::new(from_http(response.status()), format!("HTTP status {}", response.status().as_u16()));
         operation.finish(outcome(side, &status));
         return response.map(|body| TracedBody::new(body, None));
     }

@@ -85,13 +85,7 @@ impl ClientLayer {
     pub fn server(mut self, uri: &Uri) -> Self {
         let target = Arc::make_mut(&mut self.target);
         target.host = uri.host().map(ToOwned::to_owned);
-        target.port = uri
-            .port_u16()
-            .or(Some(if uri.scheme_str() == Some("https") {
-                443
-            } else {
-                80
-            }));
+        target.port = uri.port_u16().or(Some(if uri.scheme_str() == Some("https") { 443 } else { 80 }));
         self
     }
 }
@@ -100,10 +94,7 @@ impl<S> Layer<S> for ClientLayer {
     type Service = Client<S>;
 
     fn layer(&self, inner: S) -> Client<S> {
-        Client {
-            inner,
-            target: Arc::clone(&self.target),
-        }
+        Client { inner, target: Arc::clone(&self.target) }
     }
 }
 
@@ -127,10 +118,7 @@ where
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         let operation = self.target.begin(&mut request);
         let _current = operation.cx.clone().attach();
-        ResponseFuture {
-            inner: self.inner.call(request),
-            operation: Some(operation),
-        }
+        ResponseFuture { inner: self.inner.call(request), operation: Some(operation) }
     }
 }
 
@@ -140,27 +128,16 @@ impl Target {
     fn begin<B>(&self, request: &mut Request<B>) -> Operation {
         let method = call::method(request.uri().path());
         let mut measured = call::measured(&method);
-        measured.extend(
-            self.host
-                .clone()
-                .map(|host| KeyValue::new(semconv::SERVER_ADDRESS, host)),
-        );
-        measured.extend(
-            self.port
-                .map(|port| KeyValue::new(semconv::SERVER_PORT, i64::from(port))),
-        );
+        measured.extend(self.host.clone().map(|host| KeyValue::new(semconv::SERVER_ADDRESS, host)));
+        measured.extend(self.port.map(|port| KeyValue::new(semconv::SERVER_PORT, i64::from(port))));
         let mut attributes = measured.clone();
         attributes.extend(self.peer.iter().flat_map(Peer::attributes));
-        let builder = SpanBuilder::from_name(method)
-            .with_kind(SpanKind::Client)
-            .with_attributes(attributes);
-        let operation =
-            Operation::start(Side::RpcClient, builder, &OtelContext::current(), measured);
+        let builder = SpanBuilder::from_name(method).with_kind(SpanKind::Client).with_attributes(attributes);
+        let operation = Operation::start(Side::RpcClient, builder, &OtelContext::current(), measured);
         let ours = self.peer.as_ref().is_none_or(Peer::may_have_baggage);
         propagation::inject(&operation.cx, request.headers_mut(), ours);
         if self.peer.as_ref().is_some_and(Peer::wants_trace_id)
-            && let Ok(id) =
-                HeaderValue::try_from(operation.cx.span().span_context().trace_id().to_string())
+            && let Ok(id) = HeaderValue::try_from(operation.cx.span().span_context().trace_id().to_string())
         {
             request.headers_mut().insert(reply::X_TRACE_ID, id);
         }
@@ -182,16 +159,11 @@ where
     fn poll(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let result = {
-            let _current = this
-                .operation
-                .as_ref()
-                .map(|operation| operation.cx.clone().attach());
+            let _current = this.operation.as_ref().map(|operation| operation.cx.clone().attach());
             ready!(this.inner.poll(task))
         };
         let Some(mut operation) = this.operation.take() else {
-            return Poll::Ready(
-                result.map(|response| response.map(|body| TracedBody::new(body, None))),
-            );
+            return Poll::Ready(result.map(|response| response.map(|body| TracedBody::new(body, None))));
         };
         Poll::Ready(match result {
             Ok(response) => Ok(call::watch(Side::RpcClient, operation, response)),

@@ -65,10 +65,7 @@ impl<S> Layer<S> for ServerLayer {
     type Service = Server<S>;
 
     fn layer(&self, inner: S) -> Server<S> {
-        Server {
-            inner,
-            front_door: self.front_door,
-        }
+        Server { inner, front_door: self.front_door }
     }
 }
 
@@ -91,21 +88,14 @@ where
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let operation = begin(&request, !self.front_door);
         let _current = operation.cx.clone().attach();
-        ResponseFuture {
-            inner: self.inner.call(request),
-            operation: Some(operation),
-        }
+        ResponseFuture { inner: self.inner.call(request), operation: Some(operation) }
     }
 }
 
 fn begin<B>(request: &Request<B>, trust_baggage: bool) -> Operation {
     let remote = propagation::extract(request.headers(), trust_baggage);
     let caller = remote.span().span_context().clone();
-    let parent = if caller.is_valid() {
-        remote.with_value(Sender(caller))
-    } else {
-        remote
-    };
+    let parent = if caller.is_valid() { remote.with_value(Sender(caller)) } else { remote };
     let method = call::method(request.uri().path());
     let mut measured = call::measured(&method);
     if let Some((host, port)) = reply::authority(request) {
@@ -114,35 +104,18 @@ fn begin<B>(request: &Request<B>, trust_baggage: bool) -> Operation {
     }
     let mut attributes = measured.clone();
     if let Some(peer) = peer(request) {
-        attributes.push(KeyValue::new(
-            semconv::CLIENT_ADDRESS,
-            peer.ip().to_string(),
-        ));
-        attributes.push(KeyValue::new(
-            semconv::NETWORK_PEER_ADDRESS,
-            peer.ip().to_string(),
-        ));
-        attributes.push(KeyValue::new(
-            semconv::NETWORK_PEER_PORT,
-            i64::from(peer.port()),
-        ));
+        attributes.push(KeyValue::new(semconv::CLIENT_ADDRESS, peer.ip().to_string()));
+        attributes.push(KeyValue::new(semconv::NETWORK_PEER_ADDRESS, peer.ip().to_string()));
+        attributes.push(KeyValue::new(semconv::NETWORK_PEER_PORT, i64::from(peer.port())));
     }
-    let builder = SpanBuilder::from_name(method)
-        .with_kind(SpanKind::Server)
-        .with_attributes(attributes);
+    let builder = SpanBuilder::from_name(method).with_kind(SpanKind::Server).with_attributes(attributes);
     Operation::start(Side::RpcServer, builder, &parent, measured)
 }
 
 fn peer<B>(request: &Request<B>) -> Option<SocketAddr> {
     let extensions = request.extensions();
-    let axum = extensions
-        .get::<ConnectInfo<SocketAddr>>()
-        .map(|ConnectInfo(address)| *address);
-    axum.or_else(|| {
-        extensions
-            .get::<TcpConnectInfo>()
-            .and_then(TcpConnectInfo::remote_addr)
-    })
+    let axum = extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| *address);
+    axum.or_else(|| extensions.get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr))
 }
 
 // === impl ResponseFuture ===
@@ -158,16 +131,11 @@ where
     fn poll(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let result = {
-            let _current = this
-                .operation
-                .as_ref()
-                .map(|operation| operation.cx.clone().attach());
+            let _current = this.operation.as_ref().map(|operation| operation.cx.clone().attach());
             ready!(this.inner.poll(task))
         };
         let Some(mut operation) = this.operation.take() else {
-            return Poll::Ready(
-                result.map(|response| response.map(|body| TracedBody::new(body, None))),
-            );
+            return Poll::Ready(result.map(|response| response.map(|body| TracedBody::new(body, None))));
         };
         Poll::Ready(match result {
             Ok(mut response) => {

@@ -53,9 +53,7 @@ pub fn client_with(client: reqwest::Client, peer: Peer) -> ClientWithMiddleware 
 /// the `send` of a message.
 #[must_use]
 pub fn carrier(client: reqwest::Client, peer: Peer) -> ClientWithMiddleware {
-    ClientBuilder::new(client)
-        .with(Inject(Arc::new(peer)))
-        .build()
+    ClientBuilder::new(client).with(Inject(Arc::new(peer))).build()
 }
 
 /// Tells the span backend, which has no state of its own, who the peer is.
@@ -108,9 +106,7 @@ impl Middleware for Inject {
         if self.0.wants_trace_id() && cx.span().span_context().is_valid() {
             let id = cx.span().span_context().trace_id().to_string();
             if let Ok(value) = HeaderValue::try_from(id) {
-                request
-                    .headers_mut()
-                    .insert(crate::reply::X_TRACE_ID, value);
+                request.headers_mut().insert(crate::reply::X_TRACE_ID, value);
             }
         }
         next.run(request, extensions).await
@@ -130,10 +126,7 @@ impl ReqwestOtelSpanBackend for Semconv {
         let Some(Running(operation)) = extensions.remove::<Running>() else {
             return;
         };
-        let taken = operation
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let taken = operation.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(mut operation) = taken {
             operation.finish(self::outcome(outcome));
         }
@@ -151,42 +144,29 @@ fn begin(request: &Request, extensions: &Extensions) -> Operation {
     };
     let mut measured = vec![
         KeyValue::new(semconv::HTTP_REQUEST_METHOD, method),
-        KeyValue::new(
-            semconv::SERVER_ADDRESS,
-            url.host_str().unwrap_or_default().to_owned(),
-        ),
+        KeyValue::new(semconv::SERVER_ADDRESS, url.host_str().unwrap_or_default().to_owned()),
         KeyValue::new(semconv::URL_SCHEME, url.scheme().to_owned()),
     ];
-    measured.extend(
-        url.port_or_known_default()
-            .map(|port| KeyValue::new(semconv::SERVER_PORT, i64::from(port))),
-    );
+    measured
+        .extend(url.port_or_known_default().map(|port| KeyValue::new(semconv::SERVER_PORT, i64::from(port))));
     measured.extend(template.map(|template| KeyValue::new(semconv::URL_TEMPLATE, template)));
     let mut attributes = measured.clone();
     attributes.push(KeyValue::new(semconv::URL_FULL, redacted(url)));
     if !known {
-        attributes.push(KeyValue::new(
-            semconv::HTTP_REQUEST_METHOD_ORIGINAL,
-            request.method().as_str().to_owned(),
-        ));
+        attributes
+            .push(KeyValue::new(semconv::HTTP_REQUEST_METHOD_ORIGINAL, request.method().as_str().to_owned()));
     }
     if let Some(Resend(count)) = extensions.get::<Resend>()
         && *count > 0
     {
-        attributes.push(KeyValue::new(
-            semconv::HTTP_REQUEST_RESEND_COUNT,
-            i64::from(*count),
-        ));
+        attributes.push(KeyValue::new(semconv::HTTP_REQUEST_RESEND_COUNT, i64::from(*count)));
     }
     if let Some(peer) = extensions.get::<Arc<Peer>>() {
         attributes.extend(peer.attributes());
     }
-    let builder = SpanBuilder {
-        name,
-        ..SpanBuilder::default()
-    }
-    .with_kind(SpanKind::Client)
-    .with_attributes(attributes);
+    let builder = SpanBuilder { name, ..SpanBuilder::default() }
+        .with_kind(SpanKind::Client)
+        .with_attributes(attributes);
     Operation::start(Side::HttpClient, builder, &Context::current(), measured)
 }
 
@@ -199,10 +179,7 @@ fn outcome(result: &Result<Response>) -> Outcome {
             Outcome {
                 measured: vec![
                     status_code(status),
-                    KeyValue::new(
-                        semconv::NETWORK_PROTOCOL_VERSION,
-                        super::version(response.version()),
-                    ),
+                    KeyValue::new(semconv::NETWORK_PROTOCOL_VERSION, super::version(response.version())),
                 ],
                 error_type: failed.then(|| status.as_str().to_owned().into()),
                 error: failed.then(|| "".into()),
@@ -217,10 +194,7 @@ fn outcome(result: &Result<Response>) -> Outcome {
 }
 
 fn status_code(status: StatusCode) -> KeyValue {
-    KeyValue::new(
-        semconv::HTTP_RESPONSE_STATUS_CODE,
-        i64::from(status.as_u16()),
-    )
+    KeyValue::new(semconv::HTTP_RESPONSE_STATUS_CODE, i64::from(status.as_u16()))
 }
 
 fn error_type(error: &reqwest_middleware::Error) -> &'static str {

@@ -16,10 +16,7 @@ pub(crate) struct Pending(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 enum State {
-    Waiting {
-        builder: Box<SpanBuilder>,
-        remote: Context,
-    },
+    Waiting { builder: Box<SpanBuilder>, remote: Context },
     Started(Context),
 }
 
@@ -55,31 +52,23 @@ impl Pending {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (builder, remote) = match &mut *state {
             State::Started(cx) => return cx.clone(),
-            State::Waiting { builder, remote } => (
-                std::mem::take(&mut **builder),
-                remote.span().span_context().clone(),
-            ),
+            State::Waiting { builder, remote } => {
+                (std::mem::take(&mut **builder), remote.span().span_context().clone())
+            }
         };
-        let stored = stored
-            .and_then(StoredContext::span_context)
-            .filter(|s| s.trace_id() != remote.trace_id());
+        let stored =
+            stored.and_then(StoredContext::span_context).filter(|s| s.trace_id() != remote.trace_id());
         let (parent, builder) = match stored {
             Some(stored) if remote.is_valid() => (
                 stored,
-                builder.with_links(vec![Link::new(
-                    remote,
-                    vec![KeyValue::new("link.reason", "caller")],
-                    0,
-                )]),
+                builder.with_links(vec![Link::new(remote, vec![KeyValue::new("link.reason", "caller")], 0)]),
             ),
             Some(stored) => (stored, builder),
             None => (remote, builder),
         };
         let mut base = running.clone();
         if parent.is_valid() {
-            base = base
-                .with_value(Sender(parent.clone()))
-                .with_remote_span_context(parent);
+            base = base.with_value(Sender(parent.clone())).with_remote_span_context(parent);
         }
         let cx = crate::active::start(builder, &base);
         *state = State::Started(cx.clone());

@@ -69,21 +69,14 @@ impl ServerLayer {
     /// A layer that faces strangers: their `traceparent` is taken, their baggage is dropped.
     #[must_use]
     pub fn front_door() -> Self {
-        Self {
-            settings: Arc::new(Settings {
-                front_door: true,
-                ..Settings::default()
-            }),
-        }
+        Self { settings: Arc::new(Settings { front_door: true, ..Settings::default() }) }
     }
 
     /// On this route (axum's template, such as `/orders`) the server span waits for the handler to call
     /// [`continue_trace`](super::continue_trace); a handler that never does gets the caller as parent.
     #[must_use]
     pub fn deferred(mut self, method: Method, route: &'static str) -> Self {
-        Arc::make_mut(&mut self.settings)
-            .deferred
-            .push((method, route));
+        Arc::make_mut(&mut self.settings).deferred.push((method, route));
         self
     }
 }
@@ -92,10 +85,7 @@ impl<S> Layer<S> for ServerLayer {
     type Service = Server<S>;
 
     fn layer(&self, inner: S) -> Server<S> {
-        Server {
-            inner,
-            settings: Arc::clone(&self.settings),
-        }
+        Server { inner, settings: Arc::clone(&self.settings) }
     }
 }
 
@@ -117,17 +107,11 @@ where
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         if crate::grpc::is_grpc(request.headers()) {
-            return ResponseFuture {
-                inner: self.inner.call(request),
-                traced: None,
-            };
+            return ResponseFuture { inner: self.inner.call(request), traced: None };
         }
         let traced = self.settings.begin(&request);
         let _current = traced.operation.cx.clone().attach();
-        ResponseFuture {
-            inner: self.inner.call(request),
-            traced: Some(traced),
-        }
+        ResponseFuture { inner: self.inner.call(request), traced: Some(traced) }
     }
 }
 
@@ -137,57 +121,35 @@ impl Settings {
     fn begin<B>(&self, request: &Request<B>) -> Traced {
         let remote = propagation::extract(request.headers(), !self.front_door);
         let caller = remote.span().span_context().clone();
-        let parent = if caller.is_valid() {
-            remote.with_value(Sender(caller))
-        } else {
-            remote
-        };
+        let parent = if caller.is_valid() { remote.with_value(Sender(caller)) } else { remote };
         let (method, _) = super::method(request.method());
         let route = request.extensions().get::<MatchedPath>();
         let name = match route {
-            Some(route) => format!(
-                "{} {}",
-                if method == "_OTHER" { "HTTP" } else { method },
-                route.as_str()
-            )
-            .into(),
+            Some(route) => {
+                format!("{} {}", if method == "_OTHER" { "HTTP" } else { method }, route.as_str()).into()
+            }
             None => if method == "_OTHER" { "HTTP" } else { method }.into(),
         };
         let mut measured = vec![
             KeyValue::new(semconv::HTTP_REQUEST_METHOD, method),
             KeyValue::new(semconv::URL_SCHEME, scheme(request)),
-            KeyValue::new(
-                semconv::NETWORK_PROTOCOL_VERSION,
-                super::version(request.version()),
-            ),
+            KeyValue::new(semconv::NETWORK_PROTOCOL_VERSION, super::version(request.version())),
         ];
         if let Some(route) = route {
-            measured.push(KeyValue::new(
-                semconv::HTTP_ROUTE,
-                route.as_str().to_owned(),
-            ));
+            measured.push(KeyValue::new(semconv::HTTP_ROUTE, route.as_str().to_owned()));
         }
         let mut attributes = measured.clone();
         attributes.extend(request_attributes(request));
-        let builder = SpanBuilder {
-            name,
-            ..SpanBuilder::default()
-        }
-        .with_kind(SpanKind::Server)
-        .with_attributes(attributes);
-        let waits = route.is_some_and(|r| {
-            self.deferred
-                .iter()
-                .any(|(m, d)| m == request.method() && *d == r.as_str())
-        });
+        let builder = SpanBuilder { name, ..SpanBuilder::default() }
+            .with_kind(SpanKind::Server)
+            .with_attributes(attributes);
+        let waits = route
+            .is_some_and(|r| self.deferred.iter().any(|(m, d)| m == request.method() && *d == r.as_str()));
         let head = request.method() == Method::HEAD;
         if waits && crate::active::tracer().is_some() {
             let pending = Pending::new(builder, parent.clone());
             let cx = parent.with_value(pending.clone());
-            return Traced {
-                operation: Operation::wait(Side::HttpServer, cx, pending, measured),
-                head,
-            };
+            return Traced { operation: Operation::wait(Side::HttpServer, cx, pending, measured), head };
         }
         let operation = Operation::start(Side::HttpServer, builder, &parent, measured);
         Traced { operation, head }
@@ -207,25 +169,19 @@ where
     fn poll(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let result = {
-            let _current = this
-                .traced
-                .as_ref()
-                .map(|traced| traced.operation.cx.clone().attach());
+            let _current = this.traced.as_ref().map(|traced| traced.operation.cx.clone().attach());
             ready!(this.inner.poll(task))
         };
         let Some(mut traced) = this.traced.take() else {
-            return Poll::Ready(
-                result.map(|response| response.map(|body| TracedBody::new(body, None))),
-            );
+            return Poll::Ready(result.map(|response| response.map(|body| TracedBody::new(body, None))));
         };
         traced.operation.settle();
         Poll::Ready(match result {
             Ok(response) => Ok(traced.reply(response)),
             Err(error) => {
-                traced.operation.finish(Outcome::failed(
-                    "service_error",
-                    "the service failed without a reply",
-                ));
+                traced
+                    .operation
+                    .finish(Outcome::failed("service_error", "the service failed without a reply"));
                 Err(error)
             }
         })
@@ -242,8 +198,7 @@ impl Traced {
         reply::mark(&self.operation.cx, response.headers_mut());
         let status = response.status();
         let outcome = outcome(status);
-        let bodiless =
-            self.head || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
+        let bodiless = self.head || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
         let streams_events = response
             .headers()
             .get(header::CONTENT_TYPE)
@@ -259,13 +214,7 @@ impl Traced {
             return response.map(|body| {
                 TracedBody::new(
                     body,
-                    Some((
-                        self.operation,
-                        End::Http(Outcome {
-                            measured: vec![],
-                            ..outcome
-                        }),
-                    )),
+                    Some((self.operation, End::Http(Outcome { measured: vec![], ..outcome }))),
                 )
             });
         }
@@ -275,10 +224,7 @@ impl Traced {
 
 /// On a server only 5xx is an error (HTTP conventions, status).
 fn outcome(status: StatusCode) -> Outcome {
-    let code = KeyValue::new(
-        semconv::HTTP_RESPONSE_STATUS_CODE,
-        i64::from(status.as_u16()),
-    );
+    let code = KeyValue::new(semconv::HTTP_RESPONSE_STATUS_CODE, i64::from(status.as_u16()));
     let failed = status.is_server_error();
     Outcome {
         measured: vec![code],
@@ -288,43 +234,23 @@ fn outcome(status: StatusCode) -> Outcome {
 }
 
 fn request_attributes<B>(request: &Request<B>) -> Vec<KeyValue> {
-    let mut attributes = vec![KeyValue::new(
-        semconv::URL_PATH,
-        request.uri().path().to_owned(),
-    )];
+    let mut attributes = vec![KeyValue::new(semconv::URL_PATH, request.uri().path().to_owned())];
     let headers = request.headers();
     if !super::method(request.method()).1 {
-        attributes.push(KeyValue::new(
-            semconv::HTTP_REQUEST_METHOD_ORIGINAL,
-            request.method().as_str().to_owned(),
-        ));
+        attributes
+            .push(KeyValue::new(semconv::HTTP_REQUEST_METHOD_ORIGINAL, request.method().as_str().to_owned()));
     }
     if let Some((host, port)) = reply::authority(request) {
         attributes.push(KeyValue::new(semconv::SERVER_ADDRESS, host));
         attributes.extend(port.map(|port| KeyValue::new(semconv::SERVER_PORT, i64::from(port))));
     }
-    if let Some(agent) = headers
-        .get(header::USER_AGENT)
-        .and_then(|value| value.to_str().ok())
-    {
-        attributes.push(KeyValue::new(
-            semconv::USER_AGENT_ORIGINAL,
-            agent.to_owned(),
-        ));
+    if let Some(agent) = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()) {
+        attributes.push(KeyValue::new(semconv::USER_AGENT_ORIGINAL, agent.to_owned()));
     }
     if let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<SocketAddr>>() {
-        attributes.push(KeyValue::new(
-            semconv::CLIENT_ADDRESS,
-            peer.ip().to_string(),
-        ));
-        attributes.push(KeyValue::new(
-            semconv::NETWORK_PEER_ADDRESS,
-            peer.ip().to_string(),
-        ));
-        attributes.push(KeyValue::new(
-            semconv::NETWORK_PEER_PORT,
-            i64::from(peer.port()),
-        ));
+        attributes.push(KeyValue::new(semconv::CLIENT_ADDRESS, peer.ip().to_string()));
+        attributes.push(KeyValue::new(semconv::NETWORK_PEER_ADDRESS, peer.ip().to_string()));
+        attributes.push(KeyValue::new(semconv::NETWORK_PEER_PORT, i64::from(peer.port())));
     }
     attributes
 }

@@ -35,12 +35,7 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(
-        &self,
-        _: &FmtContext<'_, S, N>,
-        mut out: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let mut fields = Fields::default();
         event.record(&mut fields);
         let mut line = Map::new();
@@ -67,12 +62,7 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(
-        &self,
-        _: &FmtContext<'_, S, N>,
-        mut out: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let mut fields = Fields::default();
         event.record(&mut fields);
         let level = event.metadata().level();
@@ -85,11 +75,7 @@ where
         let time = timestamp();
         let clock = time.get(11..23).unwrap_or(&time);
         if out.has_ansi_escapes() {
-            write!(
-                out,
-                "\u{1b}[2m{clock}\u{1b}[0m \u{1b}[{colour}m{level:>5}\u{1b}[0m {}",
-                fields.message
-            )?;
+            write!(out, "\u{1b}[2m{clock}\u{1b}[0m \u{1b}[{colour}m{level:>5}\u{1b}[0m {}", fields.message)?;
         } else {
             write!(out, "{clock} {level:>5} {}", fields.message)?;
         }
@@ -167,9 +153,5 @@ fn current_span() -> Option<SpanContext> {
 fn timestamp() -> String {
     let mut text = String::with_capacity(30);
     let _ = Clock.format_time(&mut Writer::new(&mut text));
-    if text.is_empty() {
-        format!("{:?}", SystemTime::now())
-    } else {
-        text
-    }
+    if text.is_empty() { format!("{:?}", SystemTime::now()) } else { text }
 }

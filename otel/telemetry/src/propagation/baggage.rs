@@ -13,13 +13,7 @@ const MAX_MEMBERS: usize = 64;
 const MAX_MEMBER: usize = 4096;
 
 /// What a baggage value may not hold as it is: everything but baggage-octets, and `%` itself.
-const ENCODE: &AsciiSet = &CONTROLS
-    .add(b' ')
-    .add(b'"')
-    .add(b',')
-    .add(b';')
-    .add(b'\\')
-    .add(b'%');
+const ENCODE: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b',').add(b';').add(b'\\').add(b'%');
 
 /// Combines the values of all `baggage` headers; malformed or oversized baggage is none.
 #[must_use]
@@ -32,9 +26,7 @@ pub(crate) fn parse<'a>(values: impl Iterator<Item = &'a str>) -> Baggage {
             return Baggage::default();
         }
         for text in value.split(',') {
-            if text.trim_matches([' ', '\t']).is_empty()
-                && value.trim_matches([' ', '\t']).is_empty()
-            {
+            if text.trim_matches([' ', '\t']).is_empty() && value.trim_matches([' ', '\t']).is_empty() {
                 continue;
             }
             match member(text) {
@@ -76,21 +68,14 @@ fn member(text: &str) -> Option<KeyValueMetadata> {
     }
     let (pair, properties) = text.split_once(';').unwrap_or((text, ""));
     let (key, value) = pair.split_once('=')?;
-    let (key, value) = (
-        key.trim_matches([' ', '\t']),
-        value.trim_matches([' ', '\t']),
-    );
+    let (key, value) = (key.trim_matches([' ', '\t']), value.trim_matches([' ', '\t']));
     let properties = properties.trim_matches([' ', '\t']);
     let properties_fit = properties.is_empty() || properties.split(';').all(is_property);
     if !is_token(key) || !value.bytes().all(is_octet) || !properties_fit {
         return None;
     }
     let value = percent_decode_str(value).decode_utf8_lossy().into_owned();
-    Some(KeyValueMetadata::new(
-        key.to_owned(),
-        value,
-        BaggageMetadata::from(properties),
-    ))
+    Some(KeyValueMetadata::new(key.to_owned(), value, BaggageMetadata::from(properties)))
 }
 
 fn is_property(text: &str) -> bool {
@@ -136,33 +121,19 @@ mod tests {
     #[test]
     fn members_of_all_headers_are_read_decoded_and_keep_their_properties() {
         let got = read(&["tenant=acme;p=1;q, user = u%201 ", "c=d"]);
-        assert_eq!(
-            got,
-            [
-                entry("c", "d", ""),
-                entry("tenant", "acme", "p=1;q"),
-                entry("user", "u 1", "")
-            ]
-        );
+        assert_eq!(got, [entry("c", "d", ""), entry("tenant", "acme", "p=1;q"), entry("user", "u 1", "")]);
     }
 
     #[test]
     fn malformed_baggage_is_dropped_as_a_whole() {
-        for bad in [
-            "a", "a=1,b", "a b=1", "a=b c", "a=\"x\"", "=1", "a=1;;", "a=1,,b=2", "é=1", "a=é",
-        ] {
+        for bad in ["a", "a=1,b", "a b=1", "a=b c", "a=\"x\"", "=1", "a=1;;", "a=1,,b=2", "é=1", "a=é"] {
             assert!(read(&[bad]).is_empty(), "{bad} was taken");
         }
     }
 
     #[test]
     fn more_than_64_members_or_8192_bytes_are_dropped() {
-        let list = |n: usize| {
-            (0..n)
-                .map(|i| format!("k{i}=v"))
-                .collect::<Vec<_>>()
-                .join(",")
-        };
+        let list = |n: usize| (0..n).map(|i| format!("k{i}=v")).collect::<Vec<_>>().join(",");
         assert_eq!(read(&[&list(64)]).len(), 64);
         assert!(read(&[&list(65)]).is_empty());
         assert!(

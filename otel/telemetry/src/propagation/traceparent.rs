@@ -120,22 +120,8 @@ mod tests {
 
     #[test]
     fn sampled_and_random_pass_and_unknown_flags_are_zeroed() {
-        let with = |flags: &str| {
-            parse(&GOOD.replace("-01", flags))
-                .unwrap()
-                .trace_flags()
-                .to_u8()
-        };
-        assert_eq!(
-            [
-                with("-00"),
-                with("-01"),
-                with("-02"),
-                with("-03"),
-                with("-ff")
-            ],
-            [0, 1, 2, 3, 3]
-        );
+        let with = |flags: &str| parse(&GOOD.replace("-01", flags)).unwrap().trace_flags().to_u8();
+        assert_eq!([with("-00"), with("-01"), with("-02"), with("-03"), with("-ff")], [0, 1, 2, 3, 3]);
     }
 
     proptest! {

@@ -27,9 +27,7 @@ pub(crate) fn parse<'a>(values: impl Iterator<Item = &'a str>) -> TraceState {
         let Some((key, value)) = member.split_once('=') else {
             return TraceState::default();
         };
-        let seen = members
-            .iter()
-            .any(|m| m.split_once('=').is_some_and(|(k, _)| k == key));
+        let seen = members.iter().any(|m| m.split_once('=').is_some_and(|(k, _)| k == key));
         if !is_key(key) || !is_value(value) || seen || members.len() == MAX_MEMBERS {
             return TraceState::default();
         }
@@ -40,18 +38,9 @@ pub(crate) fn parse<'a>(values: impl Iterator<Item = &'a str>) -> TraceState {
 }
 
 fn shorten(members: &mut Vec<&str>) {
-    let length = |members: &[&str]| {
-        members
-            .iter()
-            .map(|m| m.len() + 1)
-            .sum::<usize>()
-            .saturating_sub(1)
-    };
+    let length = |members: &[&str]| members.iter().map(|m| m.len() + 1).sum::<usize>().saturating_sub(1);
     while length(members) > MAX_LENGTH {
-        match members
-            .iter()
-            .position(|member| member.len() > LARGE_MEMBER)
-        {
+        match members.iter().position(|member| member.len() > LARGE_MEMBER) {
             Some(large) => drop(members.remove(large)),
             None => drop(members.pop()),
         }
@@ -101,21 +90,14 @@ mod tests {
 
     #[test]
     fn a_list_that_breaks_the_grammar_is_dropped_as_a_whole() {
-        for bad in [
-            "a", "A=1", "a=1,a=2", "=1", "a=", "a=1=2", "a b=1", "é=1", "a=é", "_a=1",
-        ] {
+        for bad in ["a", "A=1", "a=1,a=2", "=1", "a=", "a=1=2", "a b=1", "é=1", "a=é", "_a=1"] {
             assert_eq!(read(&[bad]), "", "{bad} was taken");
         }
     }
 
     #[test]
     fn thirty_two_members_pass_and_thirty_three_do_not() {
-        let list = |n: usize| {
-            (0..n)
-                .map(|i| format!("k{i}=v"))
-                .collect::<Vec<_>>()
-                .join(",")
-        };
+        let list = |n: usize| (0..n).map(|i| format!("k{i}=v")).collect::<Vec<_>>().join(",");
         assert_eq!(read(&[&list(32)]), list(32));
         assert_eq!(read(&[&list(33)]), "");
     }
@@ -123,21 +105,15 @@ mod tests {
     #[test]
     fn what_exceeds_512_characters_loses_large_members_first() {
         let large = format!("big={}", "x".repeat(200));
-        let list = (0..30)
-            .map(|i| format!("key{i:02}=0123456789"))
-            .collect::<Vec<_>>()
-            .join(",");
-        assert_eq!(
-            read(&[&format!("a=1,{large},{list}")]).contains("big="),
-            false
-        );
+        let list = (0..30).map(|i| format!("key{i:02}=0123456789")).collect::<Vec<_>>().join(",");
+        assert!(!read(&[&format!("a=1,{large},{list}")]).contains("big="));
         assert!(read(&[&format!("a=1,{large},{list}")]).len() <= MAX_LENGTH);
     }
 
     proptest! {
         #[test]
         fn well_formed_lists_pass_through_unchanged(
-            members in proptest::collection::btree_map("[a-z0-9][a-z0-9_*/@-]{0,10}", "[!-+\\--<>-~]{1,6}", 0..20)
+            members in proptest::collection::btree_map("[a-z][a-z0-9_*/-]{0,10}", "[!-+\\--<>-~]{1,6}", 0..20)
         ) {
             let text = members.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(",");
             prop_assert_eq!(read(&[&text]), text);
