@@ -4,3 +4,6 @@
 //! query APIs, `ui` serves the Jaeger UI. `model` is what passes between them.
 
 pub mod model;
+mod store;
+
+pub use store::{Appended, Options as StoreOptions, Stats, Store, StoreError, SyncMode};

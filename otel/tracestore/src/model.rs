@@ -6,7 +6,7 @@ use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TraceId(pub [u8; 16]);
 
-/// All spans of one trace that the store holds, duplicates included, as they were received.
+/// All spans of one trace that the store holds, as they were received; identical copies (a client that sent again) once.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trace {
     /// The id all of `resource_spans` share.
@@ -22,7 +22,7 @@ pub struct Query {
     pub service: Option<String>,
     /// Exact span name; none for any.
     pub operation: Option<String>,
-    /// Each must be in the span's, its resource's, its scope's or one of its events' attributes, compared as text.
+    /// Each must be in the span's, its resource's, its scope's or one of its events' or links' attributes, compared as text.
     /// The keys `error`, `span.status`, `span.kind`, `scope.name`, `scope.version` and `resource.X` are special as in Jaeger.
     pub tags: Vec<(String, String)>,
     /// Earliest start of the matching span, Unix nanoseconds, inclusive.
