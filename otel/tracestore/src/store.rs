@@ -76,12 +76,7 @@ impl Store {
         let names = Arc::new(Names::default());
         let spans = Desk::open(Signal::Spans, &options, &names)?;
         let logs = Desk::open(Signal::Logs, &options, &names)?;
-        Ok(Self(Arc::new(Inner {
-            options,
-            spans,
-            logs,
-            _lock: lock,
-        })))
+        Ok(Self(Arc::new(Inner { options, spans, logs, _lock: lock })))
     }
 
     /// Keeps the spans of an `ExportTraceServiceRequest`; returns once they are in the log and can be found.
@@ -107,10 +102,7 @@ impl Store {
     /// # Errors
     /// When a segment cannot be read.
     pub fn trace(&self, id: TraceId) -> Result<Option<Trace>, StoreError> {
-        Ok(self
-            .0
-            .trace(id, self.0.options.answer_spans)?
-            .map(|(trace, _)| trace))
+        Ok(self.0.trace(id, self.0.options.answer_spans)?.map(|(trace, _)| trace))
     }
 
     /// The traces with a span that satisfies the query, those with the latest such span first. Blocking.
@@ -123,11 +115,7 @@ impl Store {
         if plan.impossible() {
             return Ok(Vec::new());
         }
-        let ids = self
-            .0
-            .spans
-            .shelf
-            .search(&plan, query.limit.min(self.0.options.find_limit))?;
+        let ids = self.0.spans.shelf.search(&plan, query.limit.min(self.0.options.find_limit))?;
         let mut left = self.0.options.answer_spans;
         let mut found = Vec::new();
         for id in ids {
@@ -147,11 +135,7 @@ impl Store {
     /// Services that have spans, sorted.
     #[must_use]
     pub fn services(&self) -> Vec<String> {
-        let services: BTreeSet<String> = self
-            .0
-            .names()
-            .map(|name| name.service.to_string())
-            .collect();
+        let services: BTreeSet<String> = self.0.names().map(|name| name.service.to_string()).collect();
         services.into_iter().collect()
     }
 
@@ -177,8 +161,7 @@ impl Store {
     /// When a segment cannot be read.
     pub fn logs(&self, id: TraceId, limit: usize) -> Result<Vec<ResourceLogs>, StoreError> {
         let max = limit.min(self.0.options.answer_spans);
-        let mut pieces =
-            assemble::distinct(self.0.logs.shelf.collect(id, self.0.options.answer_spans)?);
+        let mut pieces = assemble::distinct(self.0.logs.shelf.collect(id, self.0.options.answer_spans)?);
         pieces.truncate(max);
         Ok(assemble::logs(pieces))
     }
@@ -212,27 +195,18 @@ impl Inner {
     async fn append(&self, desk: &Desk, request: Bytes) -> Result<Appended, StoreError> {
         let limit = self.options.request_bytes;
         if request.len() > limit {
-            return Err(StoreError::TooLarge {
-                bytes: request.len(),
-                limit,
-            });
+            return Err(StoreError::TooLarge { bytes: request.len(), limit });
         }
         let share = desk.share(request.len(), &self.options).await?;
         let signal = desk.shelf.signal;
         let work = move || prepare(signal, request);
         // Walking half a megabyte takes about a millisecond; more than that would hold up everyone else.
         let (batch, record) = if share.num_permits() > WALK_INLINE {
-            tokio::task::spawn_blocking(work)
-                .await
-                .map_err(|_| StoreError::Closed)??
+            tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Closed)??
         } else {
             work()?
         };
-        let mut appended = Appended {
-            accepted: batch.items.len(),
-            rejected: batch.rejected,
-            reason: None,
-        };
+        let mut appended = Appended { accepted: batch.items.len(), rejected: batch.rejected, reason: None };
         if batch.rejected > 0 {
             appended.reason = Some(unusable(signal).to_owned());
         }
@@ -240,15 +214,8 @@ impl Inner {
             return Ok(appended);
         }
         let (reply, done) = oneshot::channel();
-        let append = Box::new(Append {
-            batch,
-            record,
-            reply,
-            _share: share,
-        });
-        desk.jobs
-            .send(Job::Append(append))
-            .map_err(|_| StoreError::Closed)?;
+        let append = Box::new(Append { batch, record, reply, _share: share });
+        desk.jobs.send(Job::Append(append)).map_err(|_| StoreError::Closed)?;
         done.await.map_err(|_| StoreError::Closed)??;
         Ok(appended)
     }
@@ -262,13 +229,7 @@ impl Inner {
             tracing::warn!(trace_id = %hex::encode(id.0), spans = max, "the trace is cut at the limit for one answer");
         }
         let count = pieces.len();
-        Ok(Some((
-            Trace {
-                id,
-                resource_spans: assemble::spans(pieces),
-            },
-            count,
-        )))
+        Ok(Some((Trace { id, resource_spans: assemble::spans(pieces) }, count)))
     }
 
     fn names(&self) -> impl Iterator<Item = Arc<Name>> {
@@ -278,8 +239,8 @@ impl Inner {
 
 fn prepare(signal: Signal, request: Bytes) -> Result<(Batch, Vec<u8>), StoreError> {
     let arrived = now_ns();
-    let batch = Batch::read(signal, request, arrived)
-        .map_err(|bad| StoreError::Malformed(bad.0.to_owned()))?;
+    let batch =
+        Batch::read(signal, request, arrived).map_err(|bad| StoreError::Malformed(bad.0.to_owned()))?;
     if batch.items.is_empty() {
         return if batch.rejected > 0 {
             Err(StoreError::Malformed(unusable(signal).to_owned()))
@@ -296,16 +257,12 @@ fn unusable(signal: Signal) -> &'static str {
         Signal::Spans => {
             "spans with a trace id that is not 16 bytes, or a span id that is not 8, or one that is all zero"
         }
-        Signal::Logs => {
-            "log records with a trace id that is not 16 bytes or a span id that is not 8"
-        }
+        Signal::Logs => "log records with a trace id that is not 16 bytes or a span id that is not 8",
     }
 }
 
 fn now_ns() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or(Duration::ZERO);
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
@@ -318,36 +275,15 @@ impl Desk {
             Signal::Logs => "logs",
         });
         let mut recovered = recover::recover(signal, &dir, names)?;
-        let active = recovered
-            .heads
-            .pop()
-            .unwrap_or_else(|| Arc::new(head::Head::new(1)));
-        let view = View {
-            sealing: recovered.heads,
-            active,
-        };
-        let shelf = Arc::new(Shelf::new(
-            signal,
-            dir,
-            options.clone(),
-            Arc::clone(names),
-            view,
-        ));
-        shelf
-            .set_aside
-            .store(recovered.set_aside, Ordering::Relaxed);
+        let active = recovered.heads.pop().unwrap_or_else(|| Arc::new(head::Head::new(1)));
+        let view = View { sealing: recovered.heads, active };
+        let shelf = Arc::new(Shelf::new(signal, dir, options.clone(), Arc::clone(names), view));
+        shelf.set_aside.store(recovered.set_aside, Ordering::Relaxed);
         let (jobs, queue) = mpsc::channel();
         let writer = Writer::new(Arc::clone(&shelf), recovered.wal, queue);
         let threads = vec![spawn("store-writer", &shelf, move || writer.run())?];
-        let room = Arc::new(Semaphore::new(
-            options.inflight_bytes.min(Semaphore::MAX_PERMITS),
-        ));
-        Ok(Self {
-            shelf,
-            jobs,
-            room,
-            threads: Mutex::new(threads),
-        })
+        let room = Arc::new(Semaphore::new(options.inflight_bytes.min(Semaphore::MAX_PERMITS)));
+        Ok(Self { shelf, jobs, room, threads: Mutex::new(threads) })
     }
 
     /// Waits for room among the requests under way.
@@ -357,8 +293,7 @@ impl Desk {
         options: &Options,
     ) -> Result<tokio::sync::OwnedSemaphorePermit, StoreError> {
         // A request larger than all the room takes all of it.
-        let wanted =
-            u32::try_from(bytes.clamp(1, options.inflight_bytes.max(1))).unwrap_or(u32::MAX);
+        let wanted = u32::try_from(bytes.clamp(1, options.inflight_bytes.max(1))).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.room).acquire_many_owned(wanted);
         match tokio::time::timeout(options.patience, room).await {
             Ok(share) => share.map_err(|_| StoreError::Closed),
@@ -373,8 +308,7 @@ impl Desk {
         self.room.close();
         let _ = self.jobs.send(Job::Stop);
         self.shelf.stop();
-        let threads =
-            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
             if thread.join().is_err() {
                 tracing::error!("a store thread panicked");

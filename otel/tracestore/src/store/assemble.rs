@@ -22,9 +22,7 @@ pub(crate) fn spans(pieces: Vec<Piece>) -> Vec<ResourceSpans> {
             let Some(mut scope_spans) = decoded::<ScopeSpans>(&scope) else {
                 continue;
             };
-            scope_spans
-                .spans
-                .extend(spans.iter().filter_map(|span| decoded::<Span>(span)));
+            scope_spans.spans.extend(spans.iter().filter_map(|span| decoded::<Span>(span)));
             resource_spans.scope_spans.push(scope_spans);
         }
         out.push(resource_spans);
@@ -43,11 +41,7 @@ pub(crate) fn logs(pieces: Vec<Piece>) -> Vec<ResourceLogs> {
             let Some(mut scope_logs) = decoded::<ScopeLogs>(&scope) else {
                 continue;
             };
-            scope_logs.log_records.extend(
-                records
-                    .iter()
-                    .filter_map(|record| decoded::<LogRecord>(record)),
-            );
+            scope_logs.log_records.extend(records.iter().filter_map(|record| decoded::<LogRecord>(record)));
             resource_logs.scope_logs.push(scope_logs);
         }
         out.push(resource_logs);
@@ -58,10 +52,7 @@ pub(crate) fn logs(pieces: Vec<Piece>) -> Vec<ResourceLogs> {
 /// Leaves out pieces that are there already, byte for byte: a client that missed an acknowledgement sends again.
 pub(crate) fn distinct(pieces: Vec<Piece>) -> Vec<Piece> {
     let mut seen = HashSet::with_capacity(pieces.len());
-    pieces
-        .into_iter()
-        .filter(|piece| seen.insert(piece.clone()))
-        .collect()
+    pieces.into_iter().filter(|piece| seen.insert(piece.clone())).collect()
 }
 
 fn group(pieces: Vec<Piece>) -> Grouped {
@@ -85,8 +76,6 @@ fn group(pieces: Vec<Piece>) -> Grouped {
 
 fn decoded<M: Message + Default>(bytes: &[u8]) -> Option<M> {
     M::decode(bytes)
-        .inspect_err(
-            |error| tracing::warn!(%error, "a stored item cannot be decoded and is left out"),
-        )
+        .inspect_err(|error| tracing::warn!(%error, "a stored item cannot be decoded and is left out"))
         .ok()
 }

@@ -87,11 +87,7 @@ impl Batch {
     /// # Errors
     /// When the bytes are not that message: cut short, a wrong wire type, a string that is not UTF-8, values nested too deep.
     pub(crate) fn read(signal: Signal, raw: Bytes, arrived: u64) -> Result<Self, Malformed> {
-        let mut batch = Self {
-            min_start: u64::MAX,
-            arrived,
-            ..Self::default()
-        };
+        let mut batch = Self { min_start: u64::MAX, arrived, ..Self::default() };
         let mut fields = Fields::new(&raw);
         while let Some(field) = fields.next()? {
             if field.number == 1 {
@@ -110,11 +106,7 @@ impl Batch {
     /// Bytes of memory that it holds, near enough.
     pub(crate) fn memory(&self) -> usize {
         let contexts: usize = self.contexts.iter().map(|c| 128 + c.terms.len() * 8).sum();
-        self.raw.len()
-            + self.items.len() * (size_of::<Item>() + 16)
-            + self.terms.len() * 8
-            + contexts
-            + 256
+        self.raw.len() + self.items.len() * (size_of::<Item>() + 16) + self.terms.len() * 8 + contexts + 256
     }
 
     pub(crate) fn item_bytes(&self, index: usize) -> &[u8] {
@@ -125,21 +117,14 @@ impl Batch {
     }
 
     pub(crate) fn context(&self, index: usize) -> Option<&Context> {
-        self.items
-            .get(index)
-            .and_then(|item| self.contexts.get(item.context as usize))
+        self.items.get(index).and_then(|item| self.contexts.get(item.context as usize))
     }
 
     /// The item's own terms, without its context's.
     pub(crate) fn item_terms(&self, index: usize) -> &[Term] {
-        let from = index
-            .checked_sub(1)
-            .and_then(|i| self.items.get(i))
-            .map_or(0, |item| item.terms_end as usize);
-        let to = self
-            .items
-            .get(index)
-            .map_or(from, |item| item.terms_end as usize);
+        let from =
+            index.checked_sub(1).and_then(|i| self.items.get(i)).map_or(0, |item| item.terms_end as usize);
+        let to = self.items.get(index).map_or(from, |item| item.terms_end as usize);
         self.terms.get(from..to).unwrap_or_default()
     }
 
@@ -149,9 +134,7 @@ impl Batch {
         Some(Piece {
             resource: context.resource.clone(),
             scope: context.scope.clone(),
-            item: self
-                .raw
-                .slice(item.offset as usize..(item.offset + item.len) as usize),
+            item: self.raw.slice(item.offset as usize..(item.offset + item.len) as usize),
         })
     }
 
@@ -173,12 +156,7 @@ impl Batch {
         let mut scratch = String::new();
         while let Some(field) = fields.next()? {
             match field.number {
-                1 => read_resource_attributes(
-                    field,
-                    &mut context.service,
-                    &mut context.terms,
-                    &mut scratch,
-                )?,
+                1 => read_resource_attributes(field, &mut context.service, &mut context.terms, &mut scratch)?,
                 3 => drop(field.wire.text()?),
                 _ => {}
             }
@@ -188,16 +166,12 @@ impl Batch {
         }
         for (at, scope) in scopes {
             let (rest, items) = split_group(raw, at, scope)?;
-            let mut context = Context {
-                scope: rest,
-                ..context.clone()
-            };
+            let mut context = Context { scope: rest, ..context.clone() };
             read_scope(&mut context, &mut scratch)?;
             if signal == Signal::Logs {
                 context.terms = Vec::new();
             }
-            let index =
-                u32::try_from(self.contexts.len()).map_err(|_| Malformed("too many scopes"))?;
+            let index = u32::try_from(self.contexts.len()).map_err(|_| Malformed("too many scopes"))?;
             let service = Arc::clone(&context.service);
             self.contexts.push(context);
             for (at, item) in items {
@@ -218,23 +192,15 @@ impl Batch {
     ) -> Result<(), Malformed> {
         let terms_before = self.terms.len();
         let filed = match signal {
-            Signal::Spans => {
-                super::span::read(item, service, &mut self.terms, &mut self.names, scratch)?
-            }
+            Signal::Spans => super::span::read(item, service, &mut self.terms, &mut self.names, scratch)?,
             Signal::Logs => super::record::read(item)?,
         };
-        let Some(Filed {
-            trace,
-            start,
-            duration,
-        }) = filed.map(Filed::from)
-        else {
+        let Some(Filed { trace, start, duration }) = filed.map(Filed::from) else {
             self.terms.truncate(terms_before);
             self.rejected += 1;
             return Ok(());
         };
-        let terms_end =
-            u32::try_from(self.terms.len()).map_err(|_| Malformed("too many attributes"))?;
+        let terms_end = u32::try_from(self.terms.len()).map_err(|_| Malformed("too many attributes"))?;
         let place = |n: usize| u32::try_from(n).map_err(|_| Malformed("the request is over 4 GiB"));
         self.ids.push(trace);
         self.items.push(Item {
@@ -253,11 +219,7 @@ impl Batch {
 
 impl From<(TraceId, u64, u64)> for Filed {
     fn from((trace, start, duration): (TraceId, u64, u64)) -> Self {
-        Self {
-            trace,
-            start,
-            duration,
-        }
+        Self { trace, start, duration }
     }
 }
 
@@ -265,11 +227,7 @@ impl From<(TraceId, u64, u64)> for Filed {
 type Part<'a> = (usize, &'a [u8]);
 
 /// Splits `ResourceSpans` or `ScopeSpans` (or their log twins) into field 2, repeated, and all the rest.
-fn split_group<'a>(
-    raw: &Bytes,
-    base: usize,
-    group: &'a [u8],
-) -> Result<(Bytes, Vec<Part<'a>>), Malformed> {
+fn split_group<'a>(raw: &Bytes, base: usize, group: &'a [u8]) -> Result<(Bytes, Vec<Part<'a>>), Malformed> {
     let (mut ranges, mut parts): (Vec<(usize, usize)>, Vec<Part<'a>>) = (Vec::new(), Vec::new());
     let mut fields = Fields::new(group);
     while let Some(field) = fields.next()? {
@@ -285,11 +243,9 @@ fn split_group<'a>(
     let rest = match ranges.as_slice() {
         [] => Bytes::new(),
         [(from, to)] => raw.slice(base + from..base + to),
-        many => many
-            .iter()
-            .flat_map(|&(from, to)| group.get(from..to).unwrap_or_default())
-            .copied()
-            .collect(),
+        many => {
+            many.iter().flat_map(|&(from, to)| group.get(from..to).unwrap_or_default()).copied().collect()
+        }
     };
     Ok((rest, parts))
 }
@@ -355,10 +311,7 @@ fn read_scope(context: &mut Context, scratch: &mut String) -> Result<(), Malform
 
 /// A request that holds exactly this piece, to file it anew.
 pub(crate) fn put_request(out: &mut Vec<u8>, resource: &[u8], scope: &[u8], items: &[&[u8]]) {
-    let body: usize = items
-        .iter()
-        .map(|item| item.len() + 1 + varint_len(item.len()))
-        .sum();
+    let body: usize = items.iter().map(|item| item.len() + 1 + varint_len(item.len())).sum();
     let scope_len = scope.len() + body;
     let resource_len = resource.len() + 1 + varint_len(scope_len) + scope_len;
     out.push(0x0a);

@@ -16,12 +16,8 @@ type Calls = BTreeMap<(Arc<str>, Arc<str>), u64>;
 pub(crate) fn between(shelf: &Shelf, from: u64, to: u64) -> Result<Vec<Dependency>, StoreError> {
     let view = shelf.view();
     let mut calls = Calls::new();
-    let batches: Vec<Arc<Batch>> = view
-        .sealing
-        .iter()
-        .chain([&view.active])
-        .flat_map(|head| head.batches())
-        .collect();
+    let batches: Vec<Arc<Batch>> =
+        view.sealing.iter().chain([&view.active]).flat_map(|head| head.batches()).collect();
     in_memory(&batches, from, to, &mut calls);
     let each = |((parent, child), call_count): ((Arc<str>, Arc<str>), u64)| Dependency {
         parent: parent.to_string(),

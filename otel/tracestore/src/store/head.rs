@@ -57,38 +57,21 @@ impl Head {
         let seen = std::mem::take(&mut batch.names);
         let fresh: Vec<(u64, Name)> = {
             let known = self.names.read().unwrap_or_else(PoisonError::into_inner);
-            seen.into_iter()
-                .filter(|(hash, _)| !known.contains_key(hash))
-                .collect()
+            seen.into_iter().filter(|(hash, _)| !known.contains_key(hash)).collect()
         };
         if !fresh.is_empty() {
             let mut known = self.names.write().unwrap_or_else(PoisonError::into_inner);
-            known.extend(
-                fresh
-                    .into_iter()
-                    .filter_map(|(hash, name)| Some((hash, names.hold(name)?))),
-            );
+            known.extend(fresh.into_iter().filter_map(|(hash, name)| Some((hash, names.hold(name)?))));
         }
-        self.batches
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(Arc::new(batch));
+        self.batches.write().unwrap_or_else(PoisonError::into_inner).push(Arc::new(batch));
     }
 
     pub(crate) fn batches(&self) -> Vec<Arc<Batch>> {
-        self.batches
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.batches.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn names(&self) -> Vec<Arc<Name>> {
-        self.names
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .values()
-            .cloned()
-            .collect()
+        self.names.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
     pub(crate) fn memory(&self) -> usize {
@@ -106,11 +89,7 @@ impl Head {
     /// Adds what it holds of a trace, at most `max` pieces in all.
     pub(crate) fn collect(&self, id: TraceId, max: usize, out: &mut Vec<Piece>) {
         for batch in self.batches() {
-            let mine = batch
-                .ids
-                .iter()
-                .enumerate()
-                .filter(|(_, other)| **other == id);
+            let mine = batch.ids.iter().enumerate().filter(|(_, other)| **other == id);
             for (index, _) in mine {
                 if out.len() >= max {
                     return;

@@ -24,9 +24,7 @@ impl DirLock {
             .map_err(StoreError::io("open", &path))?;
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(StoreError::Locked {
-                dir: dir.to_owned(),
-            }),
+            Err(TryLockError::WouldBlock) => Err(StoreError::Locked { dir: dir.to_owned() }),
             Err(TryLockError::Error(error)) => Err(StoreError::io("lock", path)(error)),
         }
     }

@@ -47,10 +47,7 @@ impl Options {
     /// The defaults, in this folder.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self {
-            dir: dir.into(),
-            ..Self::default()
-        }
+        Self { dir: dir.into(), ..Self::default() }
     }
 }
 
@@ -118,20 +115,13 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    pub(crate) fn io(
-        action: &'static str,
-        path: impl Into<PathBuf>,
-    ) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| match source.kind() {
-            io::ErrorKind::StorageFull
-            | io::ErrorKind::QuotaExceeded
-            | io::ErrorKind::FileTooLarge => Self::Full { dir: path },
-            _ => Self::Io {
-                action,
-                path,
-                source: Arc::new(source),
-            },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                Self::Full { dir: path }
+            }
+            _ => Self::Io { action, path, source: Arc::new(source) },
         }
     }
 }

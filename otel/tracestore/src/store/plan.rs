@@ -61,11 +61,7 @@ pub(crate) struct Newest {
 
 impl<'q> Plan<'q> {
     pub(crate) fn new(query: &'q Query) -> Self {
-        let tests: Vec<Test<'q>> = query
-            .tags
-            .iter()
-            .map(|(key, value)| Test::new(key, value))
-            .collect();
+        let tests: Vec<Test<'q>> = query.tags.iter().map(|(key, value)| Test::new(key, value)).collect();
         let service = query.service.as_deref().map(terms::service);
         let mut required = match (service, query.operation.as_deref()) {
             (Some(service), Some(operation)) => vec![terms::service_operation(service, operation)],
@@ -76,11 +72,7 @@ impl<'q> Plan<'q> {
         required.extend(tests.iter().filter_map(|test| test.term(service)));
         required.sort_unstable();
         required.dedup();
-        Self {
-            query,
-            tests,
-            required,
-        }
+        Self { query, tests, required }
     }
 
     /// Whether nothing can match, whatever the spans.
@@ -116,9 +108,7 @@ impl<'q> Plan<'q> {
     /// Whether the span's terms hold all that are required.
     #[inline]
     pub(crate) fn nominates(&self, context: &[Term], item: &[Term]) -> bool {
-        self.required
-            .iter()
-            .all(|term| item.contains(term) || context.contains(term))
+        self.required.iter().all(|term| item.contains(term) || context.contains(term))
     }
 }
 
@@ -158,16 +148,12 @@ impl<'q> Test<'q> {
     /// The term that every span passing this test has, if it has one.
     fn term(&self, service: Option<Term>) -> Option<Term> {
         match *self {
-            Self::Error(true) | Self::Status(2) => {
-                Some(service.map_or(terms::ERROR, terms::service_error))
-            }
+            Self::Error(true) | Self::Status(2) => Some(service.map_or(terms::ERROR, terms::service_error)),
             Self::Status(1) => Some(terms::OK),
             Self::Kind(kind) => Some(terms::kind(kind)),
             // An absent name equals an empty one, and has no term.
             Self::ScopeName(name) if !name.is_empty() => Some(terms::scope_name(name)),
-            Self::ScopeVersion(version) if !version.is_empty() => {
-                Some(terms::scope_version(version))
-            }
+            Self::ScopeVersion(version) if !version.is_empty() => Some(terms::scope_version(version)),
             Self::Resource(key, value) | Self::Anywhere(key, value) => Some(terms::tag(key, value)),
             _ => None,
         }
@@ -186,14 +172,8 @@ impl<'q> Test<'q> {
                 has(&span.attributes, key, value)
                     || has(&around.scope.attributes, key, value)
                     || has(&around.resource.attributes, key, value)
-                    || span
-                        .events
-                        .iter()
-                        .any(|event| has(&event.attributes, key, value))
-                    || span
-                        .links
-                        .iter()
-                        .any(|link| has(&link.attributes, key, value))
+                    || span.events.iter().any(|event| has(&event.attributes, key, value))
+                    || span.links.iter().any(|link| has(&link.attributes, key, value))
             }
             Self::Never => false,
         }
@@ -201,9 +181,7 @@ impl<'q> Test<'q> {
 }
 
 fn has(attributes: &[KeyValue], key: &str, value: &str) -> bool {
-    attributes
-        .iter()
-        .any(|attribute| attribute.key == key && text_of(attribute.value.as_ref()) == value)
+    attributes.iter().any(|attribute| attribute.key == key && text_of(attribute.value.as_ref()) == value)
 }
 
 // === impl Verifier ===
@@ -217,11 +195,8 @@ impl<'p> Verifier<'p> {
     pub(crate) fn holds(&mut self, resource: &Bytes, scope: &Bytes, span: &[u8]) -> bool {
         let fresh = !matches!(&self.last, Some((r, s, _)) if r == resource && s == scope);
         if fresh {
-            self.last = Some((
-                resource.clone(),
-                scope.clone(),
-                Surroundings::read(self.plan.query, resource, scope),
-            ));
+            self.last =
+                Some((resource.clone(), scope.clone(), Surroundings::read(self.plan.query, resource, scope)));
         }
         let Some((_, _, around)) = &self.last else {
             return false;
@@ -232,50 +207,27 @@ impl<'p> Verifier<'p> {
         let Ok(span) = Span::decode(span) else {
             return false;
         };
-        let duration = span
-            .end_time_unix_nano
-            .saturating_sub(span.start_time_unix_nano);
+        let duration = span.end_time_unix_nano.saturating_sub(span.start_time_unix_nano);
         self.plan.admits(span.start_time_unix_nano, duration)
-            && self
-                .plan
-                .query
-                .operation
-                .as_ref()
-                .is_none_or(|name| *name == span.name)
+            && self.plan.query.operation.as_ref().is_none_or(|name| *name == span.name)
             && self.plan.tests.iter().all(|test| test.holds(around, &span))
     }
 }
 
 impl Surroundings {
     fn read(query: &Query, resource: &[u8], scope: &[u8]) -> Self {
-        let resource = ResourceSpans::decode(resource)
-            .ok()
-            .and_then(|group| group.resource)
-            .unwrap_or_default();
-        let scope = ScopeSpans::decode(scope)
-            .ok()
-            .and_then(|group| group.scope)
-            .unwrap_or_default();
-        let service = query
-            .service
-            .as_ref()
-            .is_none_or(|wanted| *wanted == service_of(&resource));
-        Self {
-            service,
-            resource,
-            scope,
-        }
+        let resource =
+            ResourceSpans::decode(resource).ok().and_then(|group| group.resource).unwrap_or_default();
+        let scope = ScopeSpans::decode(scope).ok().and_then(|group| group.scope).unwrap_or_default();
+        let service = query.service.as_ref().is_none_or(|wanted| *wanted == service_of(&resource));
+        Self { service, resource, scope }
     }
 }
 
 /// The service a resource belongs to, named as the store lists it.
 pub(crate) fn service_of(resource: &Resource) -> String {
     use opentelemetry_proto::tonic::common::v1::any_value::Value;
-    let Some(last) = resource
-        .attributes
-        .iter()
-        .rfind(|attribute| attribute.key == "service.name")
-    else {
+    let Some(last) = resource.attributes.iter().rfind(|attribute| attribute.key == "service.name") else {
         return "missing-service-name".to_owned();
     };
     match last.value.as_ref().and_then(|value| value.value.as_ref()) {
@@ -289,21 +241,13 @@ pub(crate) fn service_of(resource: &Resource) -> String {
 
 impl Newest {
     pub(crate) fn new(limit: usize) -> Self {
-        Self {
-            limit,
-            by_start: BTreeSet::new(),
-            start_of: HashMap::new(),
-        }
+        Self { limit, by_start: BTreeSet::new(), start_of: HashMap::new() }
     }
 
     /// Whether a span that starts then could still be among the newest.
     #[inline]
     pub(crate) fn wants(&self, start: u64) -> bool {
-        self.by_start.len() < self.limit
-            || self
-                .by_start
-                .first()
-                .is_some_and(|&(oldest, _)| start >= oldest)
+        self.by_start.len() < self.limit || self.by_start.first().is_some_and(|&(oldest, _)| start >= oldest)
     }
 
     /// A trace has a matching span that starts then.

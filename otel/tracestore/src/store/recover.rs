@@ -35,19 +35,13 @@ pub(crate) fn recover(signal: Signal, dir: &Path, names: &Names) -> Result<Recov
         }
     }
     let wal = match last {
-        Some((path, good)) => {
-            Wal::resume(&path, good).map_err(StoreError::io("go on with", path))?
-        }
+        Some((path, good)) => Wal::resume(&path, good).map_err(StoreError::io("go on with", path))?,
         None => {
             heads.push(Arc::new(Head::new(1)));
             Wal::create(dir, 1).map_err(StoreError::io("make a write-ahead log in", dir))?
         }
     };
-    Ok(Recovered {
-        heads,
-        wal,
-        set_aside,
-    })
+    Ok(Recovered { heads, wal, set_aside })
 }
 
 /// Fills a head from its log; none when the file was no log and was set aside.
@@ -58,12 +52,10 @@ fn replay_into(
     names: &Names,
     set_aside: &mut u64,
 ) -> Result<Option<u64>, StoreError> {
-    let found = wal::replay(path, |request, arrived| {
-        match Batch::read(signal, request, arrived) {
-            Ok(batch) => head.publish(batch, names),
-            Err(bad) => {
-                tracing::error!(path = %path.display(), reason = bad.0, "a logged request cannot be read and is left out")
-            }
+    let found = wal::replay(path, |request, arrived| match Batch::read(signal, request, arrived) {
+        Ok(batch) => head.publish(batch, names),
+        Err(bad) => {
+            tracing::error!(path = %path.display(), reason = bad.0, "a logged request cannot be read and is left out")
         }
     });
     let found = match found {

@@ -36,13 +36,7 @@ pub(crate) struct Shelf {
 // === impl Shelf ===
 
 impl Shelf {
-    pub(crate) fn new(
-        signal: Signal,
-        dir: PathBuf,
-        options: Options,
-        names: Arc<Names>,
-        view: View,
-    ) -> Self {
+    pub(crate) fn new(signal: Signal, dir: PathBuf, options: Options, names: Arc<Names>, view: View) -> Self {
         Self {
             signal,
             dir,
@@ -57,10 +51,7 @@ impl Shelf {
     }
 
     pub(crate) fn view(&self) -> View {
-        self.view
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.view.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Changes the view in one step, and pokes who waits for that.
@@ -102,12 +93,8 @@ impl Shelf {
     /// Services and span names, repeated.
     pub(crate) fn names(&self) -> impl Iterator<Item = Arc<Name>> + use<> {
         let view = self.view();
-        let names: Vec<Arc<Name>> = view
-            .sealing
-            .iter()
-            .chain([&view.active])
-            .flat_map(|head| head.names())
-            .collect();
+        let names: Vec<Arc<Name>> =
+            view.sealing.iter().chain([&view.active]).flat_map(|head| head.names()).collect();
         names.into_iter()
     }
 

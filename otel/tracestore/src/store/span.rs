@@ -54,15 +54,10 @@ pub(crate) fn read(
         2 => out.extend([terms::ERROR, terms::service_error(service_term)]),
         _ => {}
     }
-    names
-        .entry(operation ^ terms::kind(kind))
-        .or_insert_with(|| Name {
-            service: Arc::clone(service),
-            operation: Operation {
-                name: name.to_owned(),
-                kind: kind_name(kind),
-            },
-        });
+    names.entry(operation ^ terms::kind(kind)).or_insert_with(|| Name {
+        service: Arc::clone(service),
+        operation: Operation { name: name.to_owned(), kind: kind_name(kind) },
+    });
     Ok(Some((TraceId(trace), start, end.saturating_sub(start))))
 }
 

@@ -33,9 +33,7 @@ impl<'a> Any<'a> {
 
     fn read_at(message: &'a [u8], depth: usize) -> Result<Self, Malformed> {
         if depth > MAX_DEPTH {
-            return Err(Malformed(
-                "an attribute value is nested deeper than 24 levels",
-            ));
+            return Err(Malformed("an attribute value is nested deeper than 24 levels"));
         }
         let mut value = Self::Empty;
         let mut fields = Fields::new(message);
@@ -153,20 +151,14 @@ fn json(value: &AnyValue) -> serde_json::Value {
         Some(Value::DoubleValue(value)) => (*value).into(),
         Some(Value::BytesValue(bytes)) => BASE64_STANDARD.encode(bytes).into(),
         Some(Value::ArrayValue(array)) => array.values.iter().map(json).collect(),
-        Some(Value::KvlistValue(map)) => map
-            .values
-            .iter()
-            .map(json_entry)
-            .collect::<serde_json::Map<_, _>>()
-            .into(),
+        Some(Value::KvlistValue(map)) => {
+            map.values.iter().map(json_entry).collect::<serde_json::Map<_, _>>().into()
+        }
     }
 }
 
 fn json_entry(entry: &KeyValue) -> (String, serde_json::Value) {
-    (
-        entry.key.clone(),
-        entry.value.as_ref().map(json).unwrap_or_default(),
-    )
+    (entry.key.clone(), entry.value.as_ref().map(json).unwrap_or_default())
 }
 
 /// Doubles as Go prints them in JSON, because that is what Jaeger compares: 5.0 is `5`, 1e21 is `1e+21`.
@@ -201,9 +193,7 @@ mod tests {
 
     #[test]
     fn a_value_has_the_same_text_on_the_wire_and_decoded() {
-        let list = ArrayValue {
-            values: vec![any(Value::IntValue(1)), any(Value::StringValue("x".into()))],
-        };
+        let list = ArrayValue { values: vec![any(Value::IntValue(1)), any(Value::StringValue("x".into()))] };
         let map = KeyValueList {
             values: vec![KeyValue {
                 key: "k".into(),

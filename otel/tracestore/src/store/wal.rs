@@ -50,37 +50,22 @@ impl Wal {
 
     /// The head number in a file's name.
     pub(crate) fn number_in(name: &str) -> Option<u64> {
-        name.strip_prefix("wal-")?
-            .strip_suffix(".log")?
-            .parse()
-            .ok()
+        name.strip_prefix("wal-")?.strip_suffix(".log")?.parse().ok()
     }
 
     /// Starts a new file and makes its name durable.
     pub(crate) fn create(dir: &Path, number: u64) -> io::Result<Self> {
         let path = Self::path_of(dir, number);
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(true)
-            .write(true)
-            .read(true)
-            .open(&path)?;
+        let file = OpenOptions::new().create(true).truncate(true).write(true).read(true).open(&path)?;
         let mut header = FILE_MAGIC.to_vec();
         header.extend(number.to_le_bytes());
-        let made = file
-            .write_all_at(&header, 0)
-            .and_then(|()| file.sync_data())
-            .and_then(|()| sync_dir(dir));
+        let made = file.write_all_at(&header, 0).and_then(|()| file.sync_data()).and_then(|()| sync_dir(dir));
         if let Err(error) = made {
             // A leftover without a header would be taken for a corrupt file on the next start.
             let _ = fs::remove_file(&path);
             return Err(error);
         }
-        Ok(Self {
-            file,
-            path,
-            len: FILE_HEADER as u64,
-        })
+        Ok(Self { file, path, len: FILE_HEADER as u64 })
     }
 
     /// Goes on with a file after its last whole record.
@@ -88,11 +73,7 @@ impl Wal {
         let file = OpenOptions::new().write(true).read(true).open(path)?;
         file.set_len(len)?;
         file.sync_data()?;
-        Ok(Self {
-            file,
-            path: path.to_owned(),
-            len,
-        })
+        Ok(Self { file, path: path.to_owned(), len })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -160,15 +141,9 @@ pub(crate) fn record(raw: &[u8], arrived: u64) -> Vec<u8> {
 pub(crate) fn replay(path: &Path, mut each: impl FnMut(Bytes, u64)) -> io::Result<Replayed> {
     let content = fs::read(path)?;
     if content.len() < FILE_HEADER || !content.starts_with(FILE_MAGIC) {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "not a write-ahead log",
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "not a write-ahead log"));
     }
-    let mut found = Replayed {
-        good: FILE_HEADER as u64,
-        ..Replayed::default()
-    };
+    let mut found = Replayed { good: FILE_HEADER as u64, ..Replayed::default() };
     let mut at = FILE_HEADER;
     while at < content.len() {
         match whole_record(&content, at) {
@@ -204,8 +179,7 @@ fn whole_record(content: &[u8], at: usize) -> Option<(Bytes, u64, usize)> {
 
 fn header_at(content: &[u8], at: usize) -> Option<(usize, usize, u64, u32)> {
     let header: &[u8; RECORD_HEADER] = content.get(at..at + RECORD_HEADER)?.try_into().ok()?;
-    let word =
-        |i: usize| u32::from_le_bytes([header[i], header[i + 1], header[i + 2], header[i + 3]]);
+    let word = |i: usize| u32::from_le_bytes([header[i], header[i + 1], header[i + 2], header[i + 3]]);
     if !header.starts_with(RECORD_MAGIC) || crc32fast::hash(&header[..24]) != word(24) {
         return None;
     }
@@ -223,9 +197,7 @@ fn next_candidate(content: &[u8], at: usize) -> usize {
         }
     }
     let rest = content.get(at + 1..).unwrap_or_default();
-    rest.windows(RECORD_MAGIC.len())
-        .position(|w| w == RECORD_MAGIC)
-        .map_or(content.len(), |i| at + 1 + i)
+    rest.windows(RECORD_MAGIC.len()).position(|w| w == RECORD_MAGIC).map_or(content.len(), |i| at + 1 + i)
 }
 
 /// Makes created, renamed and removed names durable.
@@ -239,9 +211,8 @@ mod tests {
 
     fn filled(dir: &Path) -> (PathBuf, Vec<Bytes>, Vec<u64>) {
         let mut wal = Wal::create(dir, 7).unwrap();
-        let requests: Vec<Bytes> = (0_u8..5)
-            .map(|i| std::iter::repeat_n(i, 100 + usize::from(i)).collect::<Bytes>())
-            .collect();
+        let requests: Vec<Bytes> =
+            (0_u8..5).map(|i| std::iter::repeat_n(i, 100 + usize::from(i)).collect::<Bytes>()).collect();
         let mut ends = Vec::new();
         for request in &requests {
             wal.append(&[record(request, 42)], true).unwrap();

@@ -39,9 +39,7 @@ impl<'a> Wire<'a> {
     pub(crate) fn bytes(self) -> Result<&'a [u8], Malformed> {
         match self {
             Self::Bytes(bytes) => Ok(bytes),
-            _ => Err(Malformed(
-                "a field has another wire type than its message says",
-            )),
+            _ => Err(Malformed("a field has another wire type than its message says")),
         }
     }
 
@@ -52,27 +50,21 @@ impl<'a> Wire<'a> {
     pub(crate) fn varint(self) -> Result<u64, Malformed> {
         match self {
             Self::Varint(value) => Ok(value),
-            _ => Err(Malformed(
-                "a field has another wire type than its message says",
-            )),
+            _ => Err(Malformed("a field has another wire type than its message says")),
         }
     }
 
     pub(crate) fn fixed64(self) -> Result<u64, Malformed> {
         match self {
             Self::Fixed64(value) => Ok(value),
-            _ => Err(Malformed(
-                "a field has another wire type than its message says",
-            )),
+            _ => Err(Malformed("a field has another wire type than its message says")),
         }
     }
 
     pub(crate) fn fixed32(self) -> Result<u32, Malformed> {
         match self {
             Self::Fixed32(value) => Ok(value),
-            _ => Err(Malformed(
-                "a field has another wire type than its message says",
-            )),
+            _ => Err(Malformed("a field has another wire type than its message says")),
         }
     }
 }
@@ -92,8 +84,7 @@ impl<'a> Fields<'a> {
         }
         let start = self.at;
         let tag = self.varint()?;
-        let number =
-            u32::try_from(tag >> 3).map_err(|_| Malformed("a field number is too large"))?;
+        let number = u32::try_from(tag >> 3).map_err(|_| Malformed("a field number is too large"))?;
         if number == 0 {
             return Err(Malformed("a field has the number 0"));
         }
@@ -107,12 +98,7 @@ impl<'a> Fields<'a> {
             5 => Wire::Fixed32(u32::from_le_bytes(self.array()?)),
             _ => return Err(Malformed("a field has an unknown wire type")),
         };
-        Ok(Some(Field {
-            number,
-            wire,
-            start,
-            end: self.at,
-        }))
+        Ok(Some(Field { number, wire, start, end: self.at }))
     }
 
     #[inline]
@@ -142,12 +128,9 @@ impl<'a> Fields<'a> {
 
     #[inline]
     fn take(&mut self, len: u64) -> Result<&'a [u8], Malformed> {
-        let end = usize::try_from(len)
-            .ok()
-            .and_then(|len| self.at.checked_add(len));
-        let bytes = end
-            .and_then(|end| self.buf.get(self.at..end))
-            .ok_or(Malformed("a message ends early"))?;
+        let end = usize::try_from(len).ok().and_then(|len| self.at.checked_add(len));
+        let bytes =
+            end.and_then(|end| self.buf.get(self.at..end)).ok_or(Malformed("a message ends early"))?;
         self.at += bytes.len();
         Ok(bytes)
     }
@@ -155,9 +138,7 @@ impl<'a> Fields<'a> {
     #[inline]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
         let bytes = self.take(N as u64)?;
-        bytes
-            .try_into()
-            .map_err(|_| Malformed("a message ends early"))
+        bytes.try_into().map_err(|_| Malformed("a message ends early"))
     }
 }
 
@@ -189,9 +170,7 @@ mod tests {
 
     #[test]
     fn a_message_cut_anywhere_is_an_error_or_a_shorter_message_but_never_a_panic() {
-        let message = [
-            0x0a, 3, b'a', b'b', b'c', 0x10, 0x96, 1, 0x39, 1, 2, 3, 4, 5, 6, 7, 8,
-        ];
+        let message = [0x0a, 3, b'a', b'b', b'c', 0x10, 0x96, 1, 0x39, 1, 2, 3, 4, 5, 6, 7, 8];
         for cut in 0..=message.len() {
             let mut fields = Fields::new(&message[..cut]);
             let mut seen = 0;

@@ -47,12 +47,7 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub(crate) fn new(shelf: Arc<Shelf>, wal: Wal, jobs: Receiver<Job>) -> Self {
-        Self {
-            shelf,
-            wal,
-            jobs,
-            unsynced_since: None,
-        }
+        Self { shelf, wal, jobs, unsynced_since: None }
     }
 
     /// Runs until told to stop, or until nobody can ask any more.
@@ -88,8 +83,7 @@ impl Writer {
     }
 
     fn wait(&mut self) -> Result<Job, RecvTimeoutError> {
-        let (Some(since), SyncMode::Every(every)) = (self.unsynced_since, self.shelf.options.sync)
-        else {
+        let (Some(since), SyncMode::Every(every)) = (self.unsynced_since, self.shelf.options.sync) else {
             return self.jobs.recv().map_err(|_| RecvTimeoutError::Disconnected);
         };
         let left = every.saturating_sub(since.elapsed());
@@ -109,10 +103,8 @@ impl Writer {
     }
 
     fn write(&mut self, mut group: Vec<Append>) {
-        let records: Vec<Vec<u8>> = group
-            .iter_mut()
-            .map(|append| std::mem::take(&mut append.record))
-            .collect();
+        let records: Vec<Vec<u8>> =
+            group.iter_mut().map(|append| std::mem::take(&mut append.record)).collect();
         let sync = self.shelf.options.sync == SyncMode::Always;
         match self.wal.append(&records, sync) {
             Ok(()) => {
@@ -132,9 +124,7 @@ impl Writer {
 
     fn refuse(&self, group: Vec<Append>, error: io::Error) {
         tracing::warn!(%error, path = %self.wal.path().display(), requests = group.len(), "cannot write the log, requests refused");
-        self.shelf
-            .refused
-            .fetch_add(group.len() as u64, Ordering::Relaxed);
+        self.shelf.refused.fetch_add(group.len() as u64, Ordering::Relaxed);
         let error = StoreError::io("write", &self.shelf.dir)(error);
         for append in group {
             let _ = append.reply.send(Err(error.clone()));

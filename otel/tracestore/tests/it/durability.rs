@@ -9,26 +9,14 @@ async fn a_trace_comes_back_as_it_was_sent_also_after_a_restart() {
     let store = Store::open(StoreOptions::new(dir.path())).unwrap();
     let mut sent = span(7, 1, "POST /orders", 1_000);
     sent.attributes.push(text("order.id", "o-1"));
-    let groups = vec![
-        group("mobile-app", vec![sent]),
-        group("auth", vec![span(7, 2, "Verify", 2_000)]),
-    ];
+    let groups = vec![group("mobile-app", vec![sent]), group("auth", vec![span(7, 2, "Verify", 2_000)])];
     store.append_spans(request(groups.clone())).await.unwrap();
-    store
-        .append_logs(log(&7_u128.to_be_bytes(), "order placed"))
-        .await
-        .unwrap();
-    assert_eq!(
-        store.trace(trace_id(7)).unwrap().unwrap().resource_spans,
-        groups
-    );
+    store.append_logs(log(&7_u128.to_be_bytes(), "order placed")).await.unwrap();
+    assert_eq!(store.trace(trace_id(7)).unwrap().unwrap().resource_spans, groups);
     store.close();
 
     let store = Store::open(StoreOptions::new(dir.path())).unwrap();
-    assert_eq!(
-        store.trace(trace_id(7)).unwrap().unwrap().resource_spans,
-        groups
-    );
+    assert_eq!(store.trace(trace_id(7)).unwrap().unwrap().resource_spans, groups);
     assert_eq!(store.logs(trace_id(7), 10).unwrap().len(), 1);
     assert_eq!(store.trace(trace_id(8)).unwrap(), None);
     assert_eq!(store.services(), ["auth", "mobile-app"]);
@@ -39,15 +27,9 @@ async fn a_request_sent_twice_shows_once() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(StoreOptions::new(dir.path())).unwrap();
     for _ in 0..2 {
-        store
-            .append_spans(one("auth", span(7, 1, "Verify", 1_000)))
-            .await
-            .unwrap();
+        store.append_spans(one("auth", span(7, 1, "Verify", 1_000))).await.unwrap();
     }
-    assert_eq!(
-        spans_of(&store.trace(trace_id(7)).unwrap().unwrap()).len(),
-        1
-    );
+    assert_eq!(spans_of(&store.trace(trace_id(7)).unwrap().unwrap()).len(), 1);
 }
 
 #[test]

@@ -17,11 +17,7 @@ pub(crate) fn trace_id(n: u128) -> TraceId {
 }
 
 pub(crate) fn attribute(key: &str, value: Value) -> KeyValue {
-    KeyValue {
-        key: key.to_owned(),
-        value: Some(AnyValue { value: Some(value) }),
-        ..Default::default()
-    }
+    KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }), ..Default::default() }
 }
 
 pub(crate) fn text(key: &str, value: &str) -> KeyValue {
@@ -44,10 +40,7 @@ pub(crate) fn span(trace: u128, id: u64, name: &str, start: u64) -> Span {
 /// Spans of one service and one scope.
 pub(crate) fn group(service: &str, spans: Vec<Span>) -> ResourceSpans {
     ResourceSpans {
-        resource: Some(Resource {
-            attributes: vec![text("service.name", service)],
-            ..Default::default()
-        }),
+        resource: Some(Resource { attributes: vec![text("service.name", service)], ..Default::default() }),
         scope_spans: vec![ScopeSpans {
             scope: Some(InstrumentationScope {
                 name: "tests".into(),
@@ -62,9 +55,7 @@ pub(crate) fn group(service: &str, spans: Vec<Span>) -> ResourceSpans {
 }
 
 pub(crate) fn request(resource_spans: Vec<ResourceSpans>) -> Bytes {
-    ExportTraceServiceRequest { resource_spans }
-        .encode_to_vec()
-        .into()
+    ExportTraceServiceRequest { resource_spans }.encode_to_vec().into()
 }
 
 pub(crate) fn one(service: &str, span: Span) -> Bytes {
@@ -76,34 +67,19 @@ pub(crate) fn log(trace: &[u8], body: &str) -> Bytes {
     let record = LogRecord {
         time_unix_nano: 1,
         trace_id: trace.to_vec(),
-        body: Some(AnyValue {
-            value: Some(Value::StringValue(body.to_owned())),
-        }),
+        body: Some(AnyValue { value: Some(Value::StringValue(body.to_owned())) }),
         ..Default::default()
     };
-    let scope_logs = vec![ScopeLogs {
-        log_records: vec![record],
-        ..Default::default()
-    }];
-    ExportLogsServiceRequest {
-        resource_logs: vec![ResourceLogs {
-            scope_logs,
-            ..Default::default()
-        }],
-    }
-    .encode_to_vec()
-    .into()
+    let scope_logs = vec![ScopeLogs { log_records: vec![record], ..Default::default() }];
+    ExportLogsServiceRequest { resource_logs: vec![ResourceLogs { scope_logs, ..Default::default() }] }
+        .encode_to_vec()
+        .into()
 }
 
 /// A trace's spans, sorted by id.
 pub(crate) fn spans_of(trace: &Trace) -> Vec<Span> {
-    let mut spans: Vec<Span> = trace
-        .resource_spans
-        .iter()
-        .flat_map(|r| &r.scope_spans)
-        .flat_map(|s| &s.spans)
-        .cloned()
-        .collect();
+    let mut spans: Vec<Span> =
+        trace.resource_spans.iter().flat_map(|r| &r.scope_spans).flat_map(|s| &s.spans).cloned().collect();
     spans.sort_by(|a, b| a.span_id.cmp(&b.span_id));
     spans
 }
