@@ -2,8 +2,10 @@
 
 mod cmd;
 mod failure;
+mod load;
 mod fleet;
 mod runtime;
+mod shop;
 mod term;
 
 use std::process::ExitCode;

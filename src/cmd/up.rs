@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::ExitCode, time::Instant};
 
 use crate::{
-    cmd::stop::Signals,
+    cmd::stop::{Signals, StopArgs},
     fleet::{self, Fleet, Options, Override, Plan, PortChoice},
     runtime, term,
 };
@@ -22,6 +22,8 @@ Ctrl-C kills what still runs.")]
 pub(crate) struct Args {
     #[command(flatten)]
     fleet: FleetArgs,
+    #[command(flatten)]
+    stop: StopArgs,
 }
 
 /// Which parts run, where, and with what; shared by `up` and `demo`.
@@ -56,17 +58,19 @@ impl Args {
     /// Runs the fleet until it is told to stop.
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         runtime::run(async {
-            let mut signals = Signals::new()?;
+            let stop = self.stop.requested()?;
             let begun = Instant::now();
             let mut fleet = self.fleet.start()?;
             let result = tokio::select! {
                 result = until_ready(&mut fleet, begun) => result,
-                () = signals.next() => Ok(()),
+                () = stop => Ok(()),
             };
             if result.is_ok() {
                 term::note("stopping; Ctrl-C again to kill what still runs");
             }
-            fleet.stop(async move { signals.next().await }).await;
+            // Made only now: it must not see the Ctrl-C that has brought us here.
+            let mut again = Signals::new()?;
+            fleet.stop(async move { again.next().await }).await;
             result.map(|()| ExitCode::SUCCESS)
         })
     }
