@@ -96,7 +96,8 @@ impl Shop {
         let items: Vec<_> =
             meal.items.iter().map(|(sku, quantity)| json!({ "sku": sku, "quantity": quantity })).collect();
         let cart = json!({ "restaurant_id": meal.restaurant, "items": items });
-        let post = |path: &'static str| self.client.post(format!("{}{path}", self.url)).bearer_auth(&by.token);
+        let post =
+            |path: &'static str| self.client.post(format!("{}{path}", self.url)).bearer_auth(&by.token);
         let (_, cart) = ask(post("/carts").json(&cart), "/carts").await.context("filling a cart")?;
         let (cart_id, order_id) = (text(&cart, "cart_id")?, text(&cart, "order_id")?);
         let request = post("/orders")

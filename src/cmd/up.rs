@@ -4,6 +4,7 @@ use std::{path::PathBuf, process::ExitCode, time::Instant};
 
 use crate::{
     cmd::stop::{Signals, StopArgs},
+    failure::Usage,
     fleet::{self, Fleet, Options, Override, Plan, PortChoice},
     runtime, term,
 };
@@ -60,7 +61,7 @@ impl Args {
         runtime::run(async {
             let stop = self.stop.requested()?;
             let begun = Instant::now();
-            let mut fleet = self.fleet.start()?;
+            let mut fleet = self.fleet.start(&[])?;
             let result = tokio::select! {
                 result = until_ready(&mut fleet, begun) => result,
                 () = stop => Ok(()),
@@ -79,11 +80,14 @@ impl Args {
 // === impl FleetArgs ===
 
 impl FleetArgs {
-    /// Checks and starts what was asked for.
+    /// Checks and starts what was asked for. `defaults` are settings in the form of `--env` that the caller's win over.
     ///
     /// # Errors
     /// Whatever the checks found, before anything was started.
-    pub(crate) fn start(self) -> anyhow::Result<Fleet> {
+    pub(crate) fn start(self, defaults: &[&str]) -> anyhow::Result<Fleet> {
+        let defaults = defaults.iter().map(|d| d.parse::<Override>().map_err(Usage));
+        let mut overrides = defaults.collect::<Result<Vec<_>, _>>()?;
+        overrides.extend(self.overrides);
         let plan = Plan::new(Options {
             ports: self.ports,
             data: self.data,
@@ -91,7 +95,7 @@ impl FleetArgs {
             without: self.without,
             otel_env_dir: self.otel_env_dir,
             collector_config: self.collector_config,
-            overrides: self.overrides,
+            overrides,
         })?;
         let checked = fleet::check(&plan)?;
         Fleet::start(plan, checked)

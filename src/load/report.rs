@@ -80,17 +80,13 @@ impl Report {
         self.lost.is_empty()
     }
 
-    /// Orders that the front door took.
-    pub(crate) fn placed(&self) -> u64 {
-        self.placed
-    }
-
     /// For people.
     pub(crate) fn text(&self) -> String {
         let mut out = String::new();
         let seconds = self.took.as_secs_f64();
         // Writing to a String cannot fail.
-        let _ = writeln!(out, "placed           {:>8}  ({:.1}/s over {seconds:.1} s)", self.placed, self.rate());
+        let _ =
+            writeln!(out, "placed           {:>8}  ({:.1}/s over {seconds:.1} s)", self.placed, self.rate());
         let _ = writeln!(out, "delivered        {:>8}", self.delivered);
         let _ = writeln!(out, "refunded         {:>8}", self.refunded);
         let _ = writeln!(out, "failed           {:>8}", self.failed.len());

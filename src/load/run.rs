@@ -97,7 +97,8 @@ async fn place(plan: Arc<Plan>, begun: Instant, done: mpsc::Sender<Done>) -> any
         let due = begun + arrival.at;
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
             let why = format!("not placed: {AT_ONCE} orders are under way");
-            let one = Done { id: "-".into(), placed: None, whole: Duration::ZERO, outcome: Outcome::Failed(why) };
+            let one =
+                Done { id: "-".into(), placed: None, whole: Duration::ZERO, outcome: Outcome::Failed(why) };
             drop(done.send(one).await);
             continue;
         };
