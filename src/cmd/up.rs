@@ -3,8 +3,7 @@
 use std::{path::PathBuf, process::ExitCode, time::Instant};
 
 use crate::{
-    cmd::stop::{Signals, StopArgs},
-    failure::Usage,
+    cmd::stop::Signals,
     fleet::{self, Fleet, Options, Override, Plan, PortChoice},
     runtime, term,
 };
@@ -23,8 +22,6 @@ Ctrl-C kills what still runs.")]
 pub(crate) struct Args {
     #[command(flatten)]
     fleet: FleetArgs,
-    #[command(flatten)]
-    stop: StopArgs,
 }
 
 /// Which parts run, where, and with what; shared by `up` and `demo`.
@@ -59,19 +56,17 @@ impl Args {
     /// Runs the fleet until it is told to stop.
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         runtime::run(async {
-            let stop = self.stop.requested()?;
+            let mut signals = Signals::new()?;
             let begun = Instant::now();
-            let mut fleet = self.fleet.start(&[])?;
+            let mut fleet = self.fleet.start()?;
             let result = tokio::select! {
                 result = until_ready(&mut fleet, begun) => result,
-                () = stop => Ok(()),
+                () = signals.next() => Ok(()),
             };
             if result.is_ok() {
                 term::note("stopping; Ctrl-C again to kill what still runs");
             }
-            // Made only now: it must not see the Ctrl-C that has brought us here.
-            let mut again = Signals::new()?;
-            fleet.stop(async move { again.next().await }).await;
+            fleet.stop(async move { signals.next().await }).await;
             result.map(|()| ExitCode::SUCCESS)
         })
     }
@@ -80,14 +75,11 @@ impl Args {
 // === impl FleetArgs ===
 
 impl FleetArgs {
-    /// Checks and starts what was asked for. `defaults` are settings in the form of `--env` that the caller's win over.
+    /// Checks and starts what was asked for.
     ///
     /// # Errors
     /// Whatever the checks found, before anything was started.
-    pub(crate) fn start(self, defaults: &[&str]) -> anyhow::Result<Fleet> {
-        let defaults = defaults.iter().map(|d| d.parse::<Override>().map_err(Usage));
-        let mut overrides = defaults.collect::<Result<Vec<_>, _>>()?;
-        overrides.extend(self.overrides);
+    pub(crate) fn start(self) -> anyhow::Result<Fleet> {
         let plan = Plan::new(Options {
             ports: self.ports,
             data: self.data,
@@ -95,7 +87,7 @@ impl FleetArgs {
             without: self.without,
             otel_env_dir: self.otel_env_dir,
             collector_config: self.collector_config,
-            overrides,
+            overrides: self.overrides,
         })?;
         let checked = fleet::check(&plan)?;
         Fleet::start(plan, checked)

@@ -3,7 +3,10 @@
 //! `store` keeps them (write-ahead log, immutable segments, retention), `receiver` takes OTLP, `api` answers the Jaeger
 //! query APIs, `ui` serves the Jaeger UI. `model` is what passes between them.
 
+pub mod api;
+mod jaeger;
 pub mod model;
 mod store;
+pub mod ui;
 
 pub use store::{Appended, Options as StoreOptions, Stats, Store, StoreError, SyncMode};

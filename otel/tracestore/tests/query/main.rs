@@ -1,0 +1,10 @@
+//! The HTTP face of the trace store, asked in process.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod client;
+mod memory;
+mod order;
+mod search;
+mod spans;
+mod traces;
+mod ui;
