@@ -4,7 +4,7 @@ mod collector;
 mod demo;
 pub(crate) mod health;
 mod load;
-mod partners;
+pub(crate) mod partners;
 mod service;
 mod stop;
 mod tracestore;

@@ -1,9 +1,13 @@
 //! The one binary that plays every part of Waybill: `waybill --help` tells what it can do.
 
 mod cmd;
+mod demo;
 mod failure;
 mod fleet;
+mod jaeger;
+mod load;
 mod runtime;
+mod shop;
 mod term;
 
 use std::process::ExitCode;

@@ -15,7 +15,7 @@ const INTERVAL: Duration = Duration::from_millis(25);
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  waybill health http://127.0.0.1:8080/health/ready
+  waybill health http://127.0.0.1:8080/readyz
   waybill health http://127.0.0.1:13133/")]
 pub(crate) struct Args {
     /// The endpoint

@@ -3,7 +3,8 @@
 use std::{path::PathBuf, process::ExitCode, time::Instant};
 
 use crate::{
-    cmd::stop::Signals,
+    cmd::stop::{Signals, StopArgs},
+    failure::Usage,
     fleet::{self, Fleet, Options, Override, Plan, PortChoice},
     runtime, term,
 };
@@ -22,6 +23,8 @@ Ctrl-C kills what still runs.")]
 pub(crate) struct Args {
     #[command(flatten)]
     fleet: FleetArgs,
+    #[command(flatten)]
+    stop: StopArgs,
 }
 
 /// Which parts run, where, and with what; shared by `up` and `demo`.
@@ -56,17 +59,19 @@ impl Args {
     /// Runs the fleet until it is told to stop.
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         runtime::run(async {
-            let mut signals = Signals::new()?;
+            let stop = self.stop.requested()?;
             let begun = Instant::now();
-            let mut fleet = self.fleet.start()?;
+            let mut fleet = self.fleet.start(&[])?;
             let result = tokio::select! {
                 result = until_ready(&mut fleet, begun) => result,
-                () = signals.next() => Ok(()),
+                () = stop => Ok(()),
             };
             if result.is_ok() {
                 term::note("stopping; Ctrl-C again to kill what still runs");
             }
-            fleet.stop(async move { signals.next().await }).await;
+            // Made only now: it must not see the Ctrl-C that has brought us here.
+            let mut again = Signals::new()?;
+            fleet.stop(async move { again.next().await }).await;
             result.map(|()| ExitCode::SUCCESS)
         })
     }
@@ -75,11 +80,14 @@ impl Args {
 // === impl FleetArgs ===
 
 impl FleetArgs {
-    /// Checks and starts what was asked for.
+    /// Checks and starts what was asked for. `defaults` are settings in the form of `--env` that the caller's win over.
     ///
     /// # Errors
     /// Whatever the checks found, before anything was started.
-    pub(crate) fn start(self) -> anyhow::Result<Fleet> {
+    pub(crate) fn start(self, defaults: &[&str]) -> anyhow::Result<Fleet> {
+        let defaults = defaults.iter().map(|d| d.parse::<Override>().map_err(Usage));
+        let mut overrides = defaults.collect::<Result<Vec<_>, _>>()?;
+        overrides.extend(self.overrides);
         let plan = Plan::new(Options {
             ports: self.ports,
             data: self.data,
@@ -87,7 +95,7 @@ impl FleetArgs {
             without: self.without,
             otel_env_dir: self.otel_env_dir,
             collector_config: self.collector_config,
-            overrides: self.overrides,
+            overrides,
         })?;
         let checked = fleet::check(&plan)?;
         Fleet::start(plan, checked)

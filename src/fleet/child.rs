@@ -56,7 +56,7 @@ pub(super) fn spawn(
 /// The URL that answers 200 once `part` takes work.
 pub(super) fn health_url(part: &Part, plan: &Plan) -> String {
     match part.kind {
-        Kind::Service | Kind::Partners => format!("{}/health/ready", plan.url(part.name, "http")),
+        Kind::Service | Kind::Partners => format!("{}/readyz", plan.url(part.name, "http")),
         Kind::Collector => format!("{}/", plan.url(part.name, "health")),
         Kind::TraceStore => format!("{}/api/services", plan.url(part.name, "http")),
     }

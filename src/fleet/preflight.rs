@@ -10,10 +10,11 @@ use anyhow::{Context, bail};
 
 use super::{
     environment::{self, Environment},
-    parts::Part,
+    parts::{Kind, Part},
     plan::{Plan, PortChoice},
     ports,
 };
+use crate::{cmd, runtime};
 
 /// What the checks found out: the settings of each part, and the lock on the data directory.
 #[derive(Debug)]
@@ -33,9 +34,20 @@ pub(crate) fn check(plan: &Plan) -> anyhow::Result<Checked> {
     free_ports(plan)?;
     let mut environments = Vec::new();
     for part in &plan.parts {
-        environments.push((*part, environment::of(part, plan)?));
+        let env = environment::of(part, plan)?;
+        settings(part, &env).with_context(|| format!("settings of {}", part.name))?;
+        environments.push((*part, env));
     }
     Ok(Checked { environments, lock })
+}
+
+/// Lets the part itself read what it will be given: the fleet's settings over those that it inherits.
+fn settings(part: &Part, env: &Environment) -> anyhow::Result<()> {
+    let get = |name: &str| env.get(name).cloned().or_else(|| runtime::variable(name));
+    match part.kind {
+        Kind::Partners => cmd::partners::options(get).map(drop),
+        _ => Ok(()),
+    }
 }
 
 fn data_directory(data: &Path) -> anyhow::Result<File> {
