@@ -5,13 +5,20 @@
 
 mod assemble;
 mod batch;
+mod cache;
+mod calls;
 mod dependencies;
 mod head;
+mod keeper;
 mod lock;
+mod merge;
+mod names;
 mod options;
 mod plan;
 mod record;
 mod recover;
+mod seal;
+mod segment;
 mod shelf;
 mod span;
 mod terms;
@@ -34,10 +41,12 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::model::{Dependency, Operation, Query, Trace, TraceId};
 use batch::{Batch, Name, Signal};
-use head::Names;
+use cache::BlockCache;
+use head::{Head, Names};
+use keeper::Keeper;
 use lock::DirLock;
 use plan::Plan;
-use shelf::{Shelf, View};
+use shelf::{Shelf, Turn, View};
 use writer::{Append, Job, Writer};
 
 /// Requests larger than this are walked off the async threads.
@@ -52,7 +61,16 @@ struct Inner {
     options: Options,
     spans: Desk,
     logs: Desk,
+    keeper: Mutex<Option<JoinHandle<()>>>,
     _lock: DirLock,
+}
+
+/// What both signals share.
+#[derive(Debug)]
+struct Shared {
+    names: Arc<Names>,
+    cache: Arc<BlockCache>,
+    turn: Arc<Turn>,
 }
 
 /// A shelf and the way to its writer.
@@ -61,7 +79,7 @@ struct Desk {
     shelf: Arc<Shelf>,
     jobs: Sender<Job>,
     room: Arc<Semaphore>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
 }
 
 // === impl Store ===
@@ -73,10 +91,17 @@ impl Store {
     /// When another process has it open, or the folder cannot be read or written.
     pub fn open(options: Options) -> Result<Self, StoreError> {
         let lock = DirLock::take(&options.dir)?;
-        let names = Arc::new(Names::default());
-        let spans = Desk::open(Signal::Spans, &options, &names)?;
-        let logs = Desk::open(Signal::Logs, &options, &names)?;
-        Ok(Self(Arc::new(Inner { options, spans, logs, _lock: lock })))
+        let shared = Shared {
+            names: Arc::default(),
+            cache: Arc::new(BlockCache::new(options.cache_bytes)),
+            turn: Arc::default(),
+        };
+        let spans = Desk::open(Signal::Spans, &options, &shared)?;
+        let logs = Desk::open(Signal::Logs, &options, &shared)?;
+        let shelves = [&spans, &logs].map(|desk| (Arc::clone(&desk.shelf), desk.jobs.clone())).to_vec();
+        let keeper = Keeper { options: options.clone(), shelves };
+        let keeper = spawn("store-keeper", &spans.shelf, move || keeper.run())?;
+        Ok(Self(Arc::new(Inner { options, spans, logs, keeper: Mutex::new(Some(keeper)), _lock: lock })))
     }
 
     /// Keeps the spans of an `ExportTraceServiceRequest`; returns once they are in the log and can be found.
@@ -184,8 +209,7 @@ impl Store {
 
     /// Ends it: what was taken is written and synced, later calls hear [`StoreError::Closed`]. Blocking.
     pub fn close(self) {
-        self.0.spans.close();
-        self.0.logs.close();
+        self.0.close();
     }
 }
 
@@ -232,6 +256,12 @@ impl Inner {
         Ok(Some((Trace { id, resource_spans: assemble::spans(pieces) }, count)))
     }
 
+    fn close(&self) {
+        self.spans.close();
+        self.logs.close();
+        join(&self.keeper);
+    }
+
     fn names(&self) -> impl Iterator<Item = Arc<Name>> {
         self.spans.shelf.names()
     }
@@ -269,21 +299,21 @@ fn now_ns() -> u64 {
 // === impl Desk ===
 
 impl Desk {
-    fn open(signal: Signal, options: &Options, names: &Arc<Names>) -> Result<Self, StoreError> {
+    fn open(signal: Signal, options: &Options, shared: &Shared) -> Result<Self, StoreError> {
         let dir = options.dir.join(match signal {
             Signal::Spans => "spans",
             Signal::Logs => "logs",
         });
-        let mut recovered = recover::recover(signal, &dir, names)?;
-        let active = recovered.heads.pop().unwrap_or_else(|| Arc::new(head::Head::new(1)));
-        let view = View { sealing: recovered.heads, active };
-        let shelf = Arc::new(Shelf::new(signal, dir, options.clone(), Arc::clone(names), view));
+        let mut recovered = recover::recover(signal, &dir, &shared.names)?;
+        let active = recovered.heads.pop().unwrap_or_else(|| Arc::new(Head::new(1)));
+        let view = View { segments: recovered.segments, sealing: recovered.heads, active };
+        let shelf = Arc::new(Shelf::new(signal, dir, options.clone(), shared, view));
         shelf.set_aside.store(recovered.set_aside, Ordering::Relaxed);
         let (jobs, queue) = mpsc::channel();
         let writer = Writer::new(Arc::clone(&shelf), recovered.wal, queue);
-        let threads = vec![spawn("store-writer", &shelf, move || writer.run())?];
+        let writer = Mutex::new(Some(spawn("store-writer", &shelf, move || writer.run())?));
         let room = Arc::new(Semaphore::new(options.inflight_bytes.min(Semaphore::MAX_PERMITS)));
-        Ok(Self { shelf, jobs, room, threads: Mutex::new(threads) })
+        Ok(Self { shelf, jobs, room, writer })
     }
 
     /// Waits for room among the requests under way.
@@ -308,18 +338,20 @@ impl Desk {
         self.room.close();
         let _ = self.jobs.send(Job::Stop);
         self.shelf.stop();
-        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        for thread in threads {
-            if thread.join().is_err() {
-                tracing::error!("a store thread panicked");
-            }
-        }
+        join(&self.writer);
     }
 }
 
-impl Drop for Desk {
+impl Drop for Inner {
     fn drop(&mut self) {
         self.close();
+    }
+}
+
+fn join(thread: &Mutex<Option<JoinHandle<()>>>) {
+    let thread = thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if thread.is_some_and(|thread| thread.join().is_err()) {
+        tracing::error!("a store thread panicked");
     }
 }
 

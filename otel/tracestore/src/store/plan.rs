@@ -7,6 +7,8 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
 use std::collections::{BTreeSet, HashMap};
 
+use super::batch::Piece;
+use super::span::times;
 use super::terms::{self, Term};
 use super::value::text_of;
 use crate::model::{Query, TraceId};
@@ -189,6 +191,15 @@ fn has(attributes: &[KeyValue], key: &str, value: &str) -> bool {
 impl<'p> Verifier<'p> {
     pub(crate) fn new(plan: &'p Plan<'p>) -> Self {
         Self { plan, last: None }
+    }
+
+    /// When the span starts, if it satisfies the query and could be among the newest.
+    pub(crate) fn start_if_holds(&mut self, piece: &Piece, newest: &Newest) -> Option<u64> {
+        let (start, duration) = times(&piece.item);
+        let holds = self.plan.admits(start, duration)
+            && newest.wants(start)
+            && self.holds(&piece.resource, &piece.scope, &piece.item);
+        holds.then_some(start)
     }
 
     /// Whether the span, decoded, satisfies the whole query.

@@ -7,12 +7,15 @@ use std::sync::Arc;
 use super::batch::{Batch, Signal};
 use super::head::{Head, Names};
 use super::options::StoreError;
+use super::segment::{self, Fault, Segment};
 use super::wal::{self, Wal};
 
 /// What a folder held.
 #[derive(Debug)]
 pub(crate) struct Recovered {
-    /// Heads from the logs, oldest first. The last one's log goes on.
+    /// Oldest first.
+    pub(crate) segments: Vec<Arc<Segment>>,
+    /// Heads from the logs, oldest first; the last one is active and its log goes on.
     pub(crate) heads: Vec<Arc<Head>>,
     pub(crate) wal: Wal,
     /// Files or records set aside.
@@ -22,26 +25,63 @@ pub(crate) struct Recovered {
 /// Reads a folder back.
 pub(crate) fn recover(signal: Signal, dir: &Path, names: &Names) -> Result<Recovered, StoreError> {
     fs::create_dir_all(dir).map_err(StoreError::io("make the folder", dir))?;
+    let mut set_aside = 0;
+    for (_, leftover) in numbered(dir, |name| name.ends_with(".tmp").then_some(()))? {
+        fs::remove_file(&leftover).map_err(StoreError::io("remove", &leftover))?;
+    }
+    let segments = open_segments(dir, names, &mut set_aside)?;
     let mut logs = numbered(dir, Wal::number_in)?;
     logs.sort_unstable();
-    let mut set_aside = 0;
+    let mut highest = segments.last().map_or(0, |segment| segment.facts.last);
     let mut heads = Vec::new();
     let mut last = None;
     for (number, path) in logs {
+        highest = highest.max(number);
+        if segments.iter().any(|s| (s.facts.first..=s.facts.last).contains(&number)) {
+            // The segment was complete when the process ended; only the log's removal was missing.
+            fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
+            continue;
+        }
         let head = Arc::new(Head::new(number));
         if let Some(good) = replay_into(signal, &path, &head, names, &mut set_aside)? {
             last = Some((path, good));
             heads.push(head);
         }
     }
-    let wal = match last {
+    // Only the newest log goes on, and only if no segment has come after it.
+    let wal = match last.filter(|_| heads.last().is_some_and(|head| head.number == highest)) {
         Some((path, good)) => Wal::resume(&path, good).map_err(StoreError::io("go on with", path))?,
         None => {
-            heads.push(Arc::new(Head::new(1)));
-            Wal::create(dir, 1).map_err(StoreError::io("make a write-ahead log in", dir))?
+            heads.push(Arc::new(Head::new(highest + 1)));
+            Wal::create(dir, highest + 1).map_err(StoreError::io("make a write-ahead log in", dir))?
         }
     };
-    Ok(Recovered { heads, wal, set_aside })
+    Ok(Recovered { segments, heads, wal, set_aside })
+}
+
+/// Opens all segments, oldest first. Damaged ones are set aside; those that a merge has replaced are removed.
+fn open_segments(dir: &Path, names: &Names, set_aside: &mut u64) -> Result<Vec<Arc<Segment>>, StoreError> {
+    let mut found = Vec::new();
+    for ((first, last), path) in numbered(dir, segment::numbers_in)? {
+        match Segment::open(&path, names) {
+            Ok(open) if (open.facts.first, open.facts.last) == (first, last) => found.push(Arc::new(open)),
+            Ok(_) | Err(Fault::Corrupt(_)) => {
+                put_aside(&path)?;
+                *set_aside += 1;
+            }
+            Err(fault) => return Err(fault.into_error("open", &path)),
+        }
+    }
+    found.sort_unstable_by_key(|s| (s.facts.first, std::cmp::Reverse(s.facts.last)));
+    let mut kept: Vec<Arc<Segment>> = Vec::new();
+    for segment in found {
+        if kept.last().is_some_and(|whole| segment.facts.last <= whole.facts.last) {
+            fs::remove_file(&segment.path).map_err(StoreError::io("remove", &segment.path))?;
+        } else {
+            kept.push(segment);
+        }
+    }
+    Ok(kept)
 }
 
 /// Fills a head from its log; none when the file was no log and was set aside.

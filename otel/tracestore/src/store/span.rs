@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use twox_hash::XxHash3_64;
 
 use super::batch::Name;
 use super::terms::{self, Term};
@@ -77,6 +76,20 @@ pub(crate) fn lineage(span: &[u8]) -> (u64, u64) {
     (id, parent)
 }
 
+/// A span's start and duration in nanoseconds.
+pub(crate) fn times(span: &[u8]) -> (u64, u64) {
+    let (mut start, mut end) = (0, 0);
+    let mut fields = Fields::new(span);
+    while let Ok(Some(field)) = fields.next() {
+        match (field.number, field.wire.fixed64()) {
+            (7, Ok(at)) => start = at,
+            (8, Ok(at)) => end = at,
+            _ => {}
+        }
+    }
+    (start, end.saturating_sub(start))
+}
+
 /// The name that Jaeger gives a span kind.
 pub(crate) fn kind_name(kind: i32) -> &'static str {
     match kind {
@@ -98,11 +111,6 @@ pub(crate) fn usable<const N: usize>(bytes: &[u8]) -> Option<[u8; N]> {
 /// Protobuf enumerations are 32 bits; what is longer is cut, as every decoder does.
 fn enumeration(value: u64) -> i32 {
     (value as u32).cast_signed()
-}
-
-/// A hash of any bytes, for telling equal content apart cheaply.
-pub(crate) fn fingerprint(bytes: &[u8]) -> u64 {
-    XxHash3_64::oneshot(bytes)
 }
 
 #[inline]

@@ -80,10 +80,6 @@ impl Wal {
         &self.path
     }
 
-    pub(crate) fn len(&self) -> u64 {
-        self.len
-    }
-
     /// Writes records; on failure the file is as before.
     pub(crate) fn append(&mut self, records: &[Vec<u8>], sync: bool) -> io::Result<()> {
         let mut at = self.len;
@@ -216,7 +212,7 @@ mod tests {
         let mut ends = Vec::new();
         for request in &requests {
             wal.append(&[record(request, 42)], true).unwrap();
-            ends.push(wal.len());
+            ends.push(wal.len);
         }
         (wal.path().to_owned(), requests, ends)
     }

@@ -1,7 +1,6 @@
 //! The one thread that writes a signal's log: it takes all requests that wait, writes and syncs them together, makes them
 //! visible, then lets their callers go.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -9,12 +8,16 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::batch::Batch;
+use super::head::Head;
 use super::options::{StoreError, SyncMode};
 use super::shelf::Shelf;
 use super::wal::Wal;
 
 /// Requests written with one sync, in bytes.
 const GROUP_BYTES: usize = 8 << 20;
+
+/// Full heads that may wait for the keeper.
+const MAX_SEALING: usize = 2;
 
 /// A request on its way to the log.
 #[derive(Debug)]
@@ -30,6 +33,8 @@ pub(crate) struct Append {
 #[derive(Debug)]
 pub(crate) enum Job {
     Append(Box<Append>),
+    /// Start a new head if the present one holds anything.
+    Rotate,
     /// Write what came before, sync, and end.
     Stop,
 }
@@ -55,6 +60,10 @@ impl Writer {
         loop {
             let first = match self.wait() {
                 Ok(Job::Append(first)) => first,
+                Ok(Job::Rotate) => {
+                    self.rotate_if_possible();
+                    continue;
+                }
                 Err(RecvTimeoutError::Timeout) => continue,
                 Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => break,
             };
@@ -67,6 +76,8 @@ impl Writer {
                         bytes += next.record.len();
                         group.push(*next);
                     }
+                    // The keeper asks again.
+                    Ok(Job::Rotate) => {}
                     Ok(Job::Stop) => {
                         stop = true;
                         break;
@@ -103,6 +114,10 @@ impl Writer {
     }
 
     fn write(&mut self, mut group: Vec<Append>) {
+        if let Err(error) = self.make_room() {
+            self.refuse(group, &error);
+            return;
+        }
         let records: Vec<Vec<u8>> =
             group.iter_mut().map(|append| std::mem::take(&mut append.record)).collect();
         let sync = self.shelf.options.sync == SyncMode::Always;
@@ -118,14 +133,59 @@ impl Writer {
                     let _ = append.reply.send(Ok(()));
                 }
             }
-            Err(error) => self.refuse(group, error),
+            Err(error) => self.refuse(group, &StoreError::io("write", &self.shelf.dir)(error)),
         }
     }
 
-    fn refuse(&self, group: Vec<Append>, error: io::Error) {
-        tracing::warn!(%error, path = %self.wal.path().display(), requests = group.len(), "cannot write the log, requests refused");
+    /// Sees to it that the active head can take more: a full one is handed to the keeper, at most two wait there.
+    fn make_room(&mut self) -> Result<(), StoreError> {
+        let full = |shelf: &Shelf| shelf.view().active.memory() >= shelf.options.head_bytes;
+        if !full(&self.shelf) {
+            return Ok(());
+        }
+        let until = Instant::now() + self.shelf.options.patience;
+        loop {
+            let ticket = self.shelf.turn.ticket();
+            if self.shelf.view().sealing.len() < MAX_SEALING {
+                return self.rotate();
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left == Duration::ZERO || self.shelf.stopping.load(Ordering::SeqCst) {
+                return Err(self.shelf.why_no_room());
+            }
+            self.shelf.turn.wait(ticket, left);
+        }
+    }
+
+    fn rotate(&mut self) -> Result<(), StoreError> {
+        self.sync();
+        let number = self.shelf.view().active.number + 1;
+        self.wal = Wal::create(&self.shelf.dir, number).map_err(StoreError::io("write", &self.shelf.dir))?;
+        let fresh = Arc::new(Head::new(number));
+        self.shelf.change(|view| {
+            let full = std::mem::replace(&mut view.active, fresh);
+            view.sealing.push(full);
+        });
+        Ok(())
+    }
+
+    fn rotate_if_possible(&mut self) {
+        let view = self.shelf.view();
+        if view.active.items() > 0
+            && view.sealing.len() < MAX_SEALING
+            && let Err(error) = self.rotate()
+        {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "cannot start a new log, going on with the old one"
+            );
+        }
+    }
+
+    fn refuse(&self, group: Vec<Append>, error: &StoreError) {
+        tracing::warn!(error = error as &dyn std::error::Error, path = %self.wal.path().display(),
+            requests = group.len(), "requests refused");
         self.shelf.refused.fetch_add(group.len() as u64, Ordering::Relaxed);
-        let error = StoreError::io("write", &self.shelf.dir)(error);
         for append in group {
             let _ = append.reply.send(Err(error.clone()));
         }

@@ -4,3 +4,4 @@
 
 mod durability;
 mod requests;
+mod search;
