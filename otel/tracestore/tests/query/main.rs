@@ -1,6 +1,7 @@
 //! The HTTP face of the trace store, asked in process.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod browser;
 mod client;
 mod memory;
 mod order;

@@ -1,5 +1,6 @@
 //! A synthetic order's trace through all eight services, as the design has it.
 
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span, span::Link};
 
 use crate::spans::{event, failed, int, of_service, span, string};
@@ -82,4 +83,32 @@ fn one(trace: u128, order_id: &str, start: u64, row: &Row, lost: bool) -> Span {
         span.events.push(event("exception", at(to - 1), attributes));
     }
     span
+}
+
+/// Log records of the order's trace, one of them with text that must stay text.
+pub(crate) fn logs(trace: u128, order_id: &str, start: u64) -> Vec<ResourceLogs> {
+    let lines = [
+        ("mobile-app", 1_u64, 9, "INFO", "order placed"),
+        ("payment-gateway", 7, 9, "INFO", "charged <b>20000</b> <img src=x onerror=alert(1)>"),
+        ("delivery-assignment", 14, 17, "ERROR", "no courier in time"),
+    ];
+    let one = |(service, span, number, severity, text): (&str, u64, i32, &str, &str)| {
+        let time_unix_nano = start + span * 1_000_000;
+        let record = LogRecord {
+            time_unix_nano,
+            observed_time_unix_nano: time_unix_nano,
+            severity_number: number,
+            severity_text: severity.into(),
+            body: string("", text).value,
+            attributes: vec![string("order.id", order_id)],
+            trace_id: trace.to_be_bytes().into(),
+            span_id: span.to_be_bytes().into(),
+            ..LogRecord::default()
+        };
+        let scope_logs = vec![ScopeLogs { log_records: vec![record], ..ScopeLogs::default() }];
+        let resource = of_service(service, vec![]).resource;
+        ResourceLogs { resource, scope_logs, schema_url: String::new() }
+    };
+    // Not in order, as collectors deliver them.
+    lines.into_iter().rev().map(one).collect()
 }
