@@ -72,7 +72,8 @@ pub(crate) fn http_value(left: Duration) -> HeaderValue {
 /// `grpc-timeout`: at most eight digits and a unit.
 pub(crate) fn grpc_value(left: Duration) -> HeaderValue {
     let ms = left.as_millis();
-    let text = if ms < 100_000_000 { format!("{ms}m") } else { format!("{}S", left.as_secs().min(99_999_999)) };
+    let text =
+        if ms < 100_000_000 { format!("{ms}m") } else { format!("{}S", left.as_secs().min(99_999_999)) };
     HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("0m"))
 }
 
@@ -103,7 +104,9 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back_in_every_unit() {
-        for (text, want) in [("3H", 10_800_000), ("2M", 120_000), ("45S", 45_000), ("300m", 300), ("5000u", 5)] {
+        for (text, want) in
+            [("3H", 10_800_000), ("2M", 120_000), ("45S", 45_000), ("300m", 300), ("5000u", 5)]
+        {
             assert_eq!(asked(&headers(GRPC_HEADER, text)), Some(Duration::from_millis(want)), "{text}");
         }
         assert_eq!(asked(&headers(HEADER, "1500")), Some(Duration::from_millis(1500)));

@@ -90,7 +90,14 @@ impl Limits {
 
 impl Edge {
     /// Wraps a service's routes; `health` (live, ready) stays outside of telemetry.
-    pub(crate) fn new(http: Router, grpc: Router, meta: Router, health: Router, limits: Limits) -> Self {
+    pub(crate) fn new(
+        http: Router,
+        grpc: Router,
+        meta: Router,
+        health: Router,
+        layer: telemetry::http::ServerLayer,
+        limits: Limits,
+    ) -> Self {
         let guard = Guard { limits, free: Arc::new(Semaphore::new(limits.requests)) };
         let http = http
             .fallback(async || Error::not_found("there is nothing at this path"))
@@ -99,7 +106,7 @@ impl Edge {
             })
             .layer(DefaultBodyLimit::max(limits.body))
             .layer(middleware::from_fn_with_state(guard.clone(), over_http))
-            .layer(telemetry::http::ServerLayer::new())
+            .layer(layer)
             .merge(health);
         let grpc = grpc
             .layer(middleware::from_fn_with_state(guard, over_grpc))
@@ -128,14 +135,16 @@ impl Edge {
 
 async fn over_http(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
-    let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    let declared =
+        request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
     let outcome = if declared.is_some_and(|n| n > guard.limits.body as u64) {
         Err(Error::new(Kind::TooLarge, format!("a body may have {} bytes", guard.limits.body)))
     } else {
         guarded(&guard, request, next).await
     };
     let mut response = outcome.unwrap_or_else(IntoResponse::into_response);
-    if response.status() == StatusCode::GATEWAY_TIMEOUT && response.extensions().get::<SlowSender>().is_some() {
+    if response.status() == StatusCode::GATEWAY_TIMEOUT && response.extensions().get::<SlowSender>().is_some()
+    {
         *response.status_mut() = StatusCode::REQUEST_TIMEOUT;
     }
     problem::render(&path, response).await
@@ -156,7 +165,8 @@ async fn guarded(guard: &Guard, request: Request, next: Next) -> Result<Response
     let Ok(_permit) = guard.free.clone().try_acquire_owned() else {
         return Err(Error::new(Kind::Unavailable, "too many requests at once; try again").typed("overloaded"));
     };
-    let limit = deadline::asked(request.headers()).map_or(guard.limits.request, |d| d.min(guard.limits.request));
+    let limit =
+        deadline::asked(request.headers()).map_or(guard.limits.request, |d| d.min(guard.limits.request));
     let read = Arc::new(AtomicBool::new(request.body().is_end_stream()));
     let request = {
         let read = read.clone();
@@ -171,7 +181,8 @@ async fn guarded(guard: &Guard, request: Request, next: Next) -> Result<Response
             Err(Error::new(Kind::Timeout, "the request was not done in time"))
         }
         Err(_) => {
-            let mut late = Error::new(Kind::Timeout, "the request's body did not arrive in time").into_response();
+            let mut late =
+                Error::new(Kind::Timeout, "the request's body did not arrive in time").into_response();
             late.extensions_mut().insert(SlowSender);
             Ok(late)
         }

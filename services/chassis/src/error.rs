@@ -58,14 +58,38 @@ struct Row(Kind, StatusCode, Code, &'static str, &'static str);
 /// kind, HTTP status, gRPC code, problem type, title.
 const TABLE: [Row; 14] = [
     Row(Kind::Invalid, StatusCode::BAD_REQUEST, Code::InvalidArgument, "invalid", "Invalid request"),
-    Row(Kind::Unauthenticated, StatusCode::UNAUTHORIZED, Code::Unauthenticated, "unauthenticated", "Not signed in"),
+    Row(
+        Kind::Unauthenticated,
+        StatusCode::UNAUTHORIZED,
+        Code::Unauthenticated,
+        "unauthenticated",
+        "Not signed in",
+    ),
     Row(Kind::Forbidden, StatusCode::FORBIDDEN, Code::PermissionDenied, "forbidden", "Not allowed"),
-    Row(Kind::Declined, StatusCode::PAYMENT_REQUIRED, Code::FailedPrecondition, "declined", "Payment declined"),
+    Row(
+        Kind::Declined,
+        StatusCode::PAYMENT_REQUIRED,
+        Code::FailedPrecondition,
+        "declined",
+        "Payment declined",
+    ),
     Row(Kind::NotFound, StatusCode::NOT_FOUND, Code::NotFound, "not-found", "Not found"),
-    Row(Kind::NotAllowed, StatusCode::METHOD_NOT_ALLOWED, Code::Unimplemented, "not-allowed", "Method not allowed"),
+    Row(
+        Kind::NotAllowed,
+        StatusCode::METHOD_NOT_ALLOWED,
+        Code::Unimplemented,
+        "not-allowed",
+        "Method not allowed",
+    ),
     Row(Kind::Conflict, StatusCode::CONFLICT, Code::FailedPrecondition, "conflict", "Conflict"),
     Row(Kind::Exists, StatusCode::CONFLICT, Code::AlreadyExists, "exists", "Already exists"),
-    Row(Kind::TooLarge, StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted, "too-large", "Request too large"),
+    Row(
+        Kind::TooLarge,
+        StatusCode::PAYLOAD_TOO_LARGE,
+        Code::ResourceExhausted,
+        "too-large",
+        "Request too large",
+    ),
     Row(
         Kind::Unsupported,
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -73,7 +97,13 @@ const TABLE: [Row; 14] = [
         "unsupported",
         "Unsupported media type",
     ),
-    Row(Kind::Exhausted, StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted, "exhausted", "Too many requests"),
+    Row(
+        Kind::Exhausted,
+        StatusCode::TOO_MANY_REQUESTS,
+        Code::ResourceExhausted,
+        "exhausted",
+        "Too many requests",
+    ),
     Row(Kind::Internal, StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, "internal", "Internal error"),
     Row(Kind::Unavailable, StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "unavailable", "Unavailable"),
     Row(Kind::Timeout, StatusCode::GATEWAY_TIMEOUT, Code::DeadlineExceeded, "timeout", "Deadline exceeded"),
@@ -178,7 +208,9 @@ impl Error {
     pub fn upstream_kind(peer: &str, kind: Kind) -> Self {
         match kind {
             Kind::Timeout => Self::new(Kind::Timeout, format!("{peer} did not answer in time")),
-            Kind::Unavailable | Kind::Exhausted => Self::new(Kind::Unavailable, format!("{peer} is unavailable")),
+            Kind::Unavailable | Kind::Exhausted => {
+                Self::new(Kind::Unavailable, format!("{peer} is unavailable"))
+            }
             _ => Self::new(Kind::Internal, "something went wrong on our side"),
         }
     }

@@ -49,6 +49,7 @@ type First = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = Result<(), Error>> 
 #[derive(Default)]
 pub struct App {
     pub(crate) http: Router,
+    pub(crate) layer: telemetry::http::ServerLayer,
     pub(crate) grpc: Option<Routes>,
     pub(crate) grpc_names: Vec<&'static str>,
     pub(crate) descriptors: Vec<&'static [u8]>,
@@ -107,6 +108,14 @@ impl App {
     #[must_use]
     pub fn http(mut self, routes: Router) -> Self {
         self.http = self.http.merge(routes);
+        self
+    }
+
+    /// The telemetry layer around the HTTP routes, where the default, which trusts its callers' context, does not fit:
+    /// the front door's.
+    #[must_use]
+    pub fn http_layer(mut self, layer: telemetry::http::ServerLayer) -> Self {
+        self.layer = layer;
         self
     }
 

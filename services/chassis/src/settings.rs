@@ -31,7 +31,8 @@ pub struct BadSettings(pub Vec<String>);
 impl Settings {
     /// The process's environment as it is now. Variables that are not UTF-8 are left out.
     pub fn from_env() -> Self {
-        let vars = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+        let vars =
+            std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
         Self::from_pairs(vars)
     }
 
@@ -96,7 +97,9 @@ impl Settings {
         let parse = |text: &str| match Url::parse(text) {
             Ok(u) if u.scheme() != "http" => Err("must be an http:// URL".to_owned()),
             Ok(u) if u.host_str().is_none() => Err("has no host".to_owned()),
-            Ok(u) if u.query().is_some() || u.fragment().is_some() => Err("must end with its path".to_owned()),
+            Ok(u) if u.query().is_some() || u.fragment().is_some() => {
+                Err("must end with its path".to_owned())
+            }
             Ok(_) => Ok(text.trim_end_matches('/').to_owned()),
             Err(e) => Err(e.to_string()),
         };

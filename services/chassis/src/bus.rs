@@ -1,0 +1,200 @@
+//! Messages between services: at least once, in order per order, nothing lost by a kill.
+//!
+//! The sender writes the event to its outbox in the transaction that changes its state ([`Bus::publish`]). A relay hands it
+//! to each subscriber as a CloudEvent and deletes it when the subscriber has said that it is safe. The receiver commits it
+//! to its inbox, replies at once, and works on it afterwards; an event it knows already is acknowledged and dropped.
+//!
+//! What carries events is behind [`Transport`]: HTTP now ([`cloudevents`]), a broker when there is one.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use async_trait::async_trait;
+use serde::Serialize;
+use telemetry::context::{self, Scope, StoredContext};
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use crate::{Database, Error, Settings, Start, Tx, error::Result};
+
+pub mod cloudevents;
+mod inbox;
+mod outbox;
+
+pub use inbox::Message;
+pub(crate) use inbox::{Consumer, consumer, routes, work};
+pub(crate) use outbox::relay;
+
+/// The service's way to send messages. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct Bus(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    source: &'static str,
+    database: Database,
+    destinations: Mutex<HashMap<&'static str, Destination>>,
+    transport: Box<dyn Transport>,
+    arrived: Arc<Notify>,
+    at_once: usize,
+    retention: Duration,
+}
+
+#[derive(Debug, Clone)]
+struct Destination {
+    url: String,
+    types: Vec<&'static str>,
+    wake: Arc<Notify>,
+}
+
+/// An event on its way.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// Unique together with `source`.
+    pub id: String,
+    /// The sender's name.
+    pub source: String,
+    /// Such as `order.accepted`.
+    pub event_type: String,
+    /// The order's id.
+    pub subject: String,
+    /// JSON.
+    pub body: String,
+    /// The `create` span.
+    pub created: StoredContext,
+    /// What travels with the order.
+    pub baggage: BTreeMap<String, String>,
+    /// When it was created, in milliseconds since the Unix epoch.
+    pub created_unix_ms: i64,
+}
+
+/// Carries events. `deliver` returns `Ok` only when the receiver has made the event durable.
+#[async_trait]
+pub trait Transport: std::fmt::Debug + Send + Sync {
+    /// Hands `event` to the receiver at `url`, in the running context, whose span is the transport's.
+    async fn deliver(&self, url: &str, event: &Event) -> Result<(), Undelivered>;
+}
+
+/// Why an event was not delivered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Undelivered {
+    /// It may be later.
+    #[error("{0}")]
+    Later(String),
+    /// The receiver says that it never will take it.
+    #[error("{0}")]
+    Refused(String),
+}
+
+// === impl Bus ===
+
+impl Bus {
+    pub(crate) fn new(settings: &Settings, source: &'static str, database: Database) -> Self {
+        Self(Arc::new(Inner {
+            source,
+            database,
+            destinations: Mutex::default(),
+            transport: Box::new(cloudevents::OverHttp::new(settings)),
+            arrived: Arc::default(),
+            at_once: settings.number("WAYBILL_MESSAGES_AT_ONCE", 256, 1..=10_000),
+            retention: settings.duration("WAYBILL_INBOX_RETENTION", "7days"),
+        }))
+    }
+
+    /// Writes an event for each of its subscribers into the outbox, within the caller's transaction. Its `create` span is
+    /// over before the transaction is; the relay starts when that commits.
+    ///
+    /// # Errors
+    /// Internal: the body cannot be written as JSON, or the database failed; the transaction must not be committed then.
+    pub async fn publish<T: Serialize>(
+        &self,
+        tx: &mut Tx,
+        event_type: &'static str,
+        order_id: &str,
+        body: &T,
+    ) -> Result<()> {
+        let id = Uuid::now_v7().to_string();
+        let created = telemetry::messaging::create(&span_of(event_type, &id, order_id));
+        let mut baggage: BTreeMap<String, String> = contracts::keys::BAGGAGE
+            .iter()
+            .filter_map(|key| Some(((*key).to_owned(), context::baggage(key)?)))
+            .collect();
+        baggage.insert(contracts::keys::ORDER_ID.to_owned(), order_id.to_owned());
+        let event = Event {
+            id,
+            source: self.0.source.to_owned(),
+            event_type: event_type.to_owned(),
+            subject: order_id.to_owned(),
+            body: serde_json::to_string(body).map_err(Error::internal)?,
+            created,
+            baggage,
+            created_unix_ms: now_ms(),
+        };
+        let subscribers = self.destinations();
+        for (name, destination) in subscribers.iter().filter(|(_, d)| d.types.contains(&event_type)) {
+            outbox::insert(tx, name, &event).await?;
+            tx.wake_on_commit(destination.wake.clone());
+        }
+        Ok(())
+    }
+
+    fn destinations(&self) -> HashMap<&'static str, Destination> {
+        self.0.destinations.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Start {
+    /// Sends every event of the type to `subscriber`, a part of ours.
+    pub fn subscribe(&self, event_type: &'static str, subscriber: &'static str) {
+        let url = self.url_of(subscriber);
+        let mut all = self.bus.0.destinations.lock().unwrap_or_else(PoisonError::into_inner);
+        let destination = all.entry(subscriber).or_insert_with(|| Destination {
+            url,
+            types: Vec::new(),
+            wake: Arc::default(),
+        });
+        destination.types.push(event_type);
+    }
+}
+
+// === impl Event ===
+
+impl Event {
+    /// A context that bears the event's baggage and no span.
+    fn scope(&self) -> Scope {
+        self.baggage.iter().fold(context::root(), |scope, (k, v)| scope.with_baggage(k, v))
+    }
+
+    fn baggage_text(&self) -> String {
+        serde_json::to_string(&self.baggage).unwrap_or_default()
+    }
+}
+
+fn span_of(event_type: &str, id: &str, order_id: &str) -> telemetry::messaging::Message {
+    telemetry::messaging::Message::new(event_type.to_owned(), id).conversation(order_id)
+}
+
+/// Growing pauses with jitter: 100 ms after the first failure, `most` at most.
+fn pause(failures: i64, most: Duration) -> Duration {
+    use backon::BackoffBuilder;
+    let builder = backon::ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(100))
+        .with_max_delay(most)
+        .without_max_times()
+        .with_jitter();
+    builder.build().nth(usize::try_from(failures.clamp(0, 16)).unwrap_or(0)).unwrap_or(most)
+}
+
+/// Pauses are kept as wall-clock times, since they must survive the process. So that a clock that was set back cannot
+/// stretch them, a time further away than any pause counts as due, and a start makes everything due.
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn ms(d: Duration) -> i64 {
+    i64::try_from(d.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,4 @@
+//! The chassis through its public face: services in process on free ports.
+
+mod edge;
+mod support;
