@@ -27,9 +27,9 @@ pub(crate) struct BaggageTracer {
 // === impl Active ===
 
 impl Active {
-    /// `false` when there already is one.
-    pub(crate) fn install(self) -> bool {
-        ACTIVE.set(self).is_ok()
+    /// Once a process.
+    pub(crate) fn install(self) {
+        let _ = ACTIVE.set(self);
     }
 }
 

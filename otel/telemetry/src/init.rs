@@ -3,20 +3,32 @@
 use crate::active::{Active, BaggageTracer};
 use crate::env::Env;
 use crate::error::InitError;
-use crate::guard::Guard;
+use crate::export::{
+    Clip, Console, LogSink, Outlet, Queue, Records, Runtime, SpanSink, Spans, Worker, metric_exporter,
+};
+use crate::guard::{Guard, Providers};
 use crate::logs::Subscriber;
 use crate::metrics::Instruments;
-use crate::propagation::Propagators;
 use crate::service::Service;
+use crate::settings::{Histograms, Settings};
+use crate::stats;
+use opentelemetry::global;
 use opentelemetry::metrics::MeterProvider as _;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::logs::SdkLoggerProvider;
-use opentelemetry_sdk::metrics::SdkMeterProvider;
+use opentelemetry_sdk::metrics::{
+    Aggregation, Instrument, InstrumentKind, PeriodicReader, SdkMeterProvider, Stream,
+};
+use opentelemetry_sdk::resource::TelemetryResourceDetector;
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Instrumentation scope of our layers' spans and metrics.
 const SCOPE: &str = "waybill-telemetry";
+
+static STARTED: AtomicBool = AtomicBool::new(false);
 
 /// Starts telemetry from the process's `OTEL_*` variables. Keep the guard until the process ends.
 ///
@@ -31,42 +43,113 @@ pub fn init(service: Service) -> Result<Guard, InitError> {
 /// # Errors
 /// As [`init`].
 pub fn init_with(service: Service, env: &Env) -> Result<Guard, InitError> {
-    let filter = env.get("RUST_LOG").unwrap_or("info");
-    Propagators { trace_context: true, baggage: true }.install();
-    let name = env.get("OTEL_SERVICE_NAME").unwrap_or(service.name).to_owned();
-    if env.get("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
-        Subscriber { tracer: None, logger: None, service: name, filter }.install()?;
-        return Ok(Guard::default());
-    }
-    let resource = Resource::builder()
-        .with_service_name(name.clone())
-        .with_attribute(opentelemetry::KeyValue::new("service.version", service.version))
-        .with_attribute(opentelemetry::KeyValue::new("service.instance.id", uuid::Uuid::new_v4().to_string()))
-        .with_attributes(service.namespace.map(|v| opentelemetry::KeyValue::new("service.namespace", v)))
-        .with_attributes(
-            service.environment.map(|v| opentelemetry::KeyValue::new("deployment.environment.name", v)),
-        )
-        .with_attributes(service.criticality.map(|v| opentelemetry::KeyValue::new("service.criticality", v)))
-        .build();
-    let setup = |what: &'static str| {
-        move |e: opentelemetry_otlp::ExporterBuildError| InitError::Setup { what, source: Box::new(e) }
-    };
-    let spans = opentelemetry_otlp::SpanExporter::builder().build().map_err(setup("traces exporter"))?;
-    let logs = opentelemetry_otlp::LogExporter::builder().build().map_err(setup("logs exporter"))?;
-    let metrics = opentelemetry_otlp::MetricExporter::builder().build().map_err(setup("metrics exporter"))?;
-    let traces =
-        SdkTracerProvider::builder().with_resource(resource.clone()).with_batch_exporter(spans).build();
-    let logger =
-        SdkLoggerProvider::builder().with_resource(resource.clone()).with_batch_exporter(logs).build();
-    let meter = SdkMeterProvider::builder().with_resource(resource).with_periodic_exporter(metrics).build();
-    let tracer = BaggageTracer::new(traces.tracer(SCOPE), service.baggage);
-    let active =
-        Active { tracer: Some(tracer.clone()), instruments: Some(Instruments::new(&meter.meter(SCOPE))) };
-    if !active.install() {
+    let settings = Settings::read(&service, env)?;
+    if STARTED.swap(true, Ordering::SeqCst) {
         return Err(InitError::Already);
     }
-    Subscriber { tracer: Some(tracer), logger: Some(&logger), service: name, filter }.install()?;
-    opentelemetry::global::set_meter_provider(meter.clone());
-    opentelemetry::global::set_tracer_provider(traces.clone());
-    Ok(Guard::new(traces, logger, meter))
+    settings.propagators.install();
+    let mut providers = Providers::default();
+    let mut tracer = None;
+    if !settings.disabled {
+        let resource = Resource::builder_empty()
+            .with_detector(Box::new(TelemetryResourceDetector))
+            .with_attributes(settings.resource.iter().cloned())
+            .build();
+        let runtime = Runtime::start()?;
+        providers.traces = traces(&settings, &resource, &runtime)?;
+        providers.logs = logs(&settings, &resource, &runtime)?;
+        providers.metrics = metrics(&settings, &resource, &runtime)?;
+        tracer = providers.traces.as_ref().map(|p| BaggageTracer::new(p.tracer(SCOPE), service.baggage));
+        activate(&settings, &providers, tracer.clone());
+    }
+    let subscriber = Subscriber {
+        tracer,
+        logger: providers.logs.as_ref(),
+        service: settings.service_name(),
+        filter: &settings.filter,
+        own_level: settings.log_level,
+    };
+    subscriber.install()?;
+    Ok(Guard::new(providers))
+}
+
+fn activate(settings: &Settings, providers: &Providers, tracer: Option<BaggageTracer>) {
+    let mut instruments = None;
+    if let Some(provider) = &providers.metrics {
+        global::set_meter_provider(provider.clone());
+        let meter = provider.meter(SCOPE);
+        stats::observe(&meter, settings.spans.queue, settings.records.queue);
+        instruments = Some(Instruments::new(&meter));
+    }
+    if let Some(provider) = &providers.traces {
+        global::set_tracer_provider(provider.clone());
+    }
+    Active { tracer, instruments }.install();
+}
+
+fn traces(
+    s: &Settings,
+    resource: &Resource,
+    runtime: &Runtime,
+) -> Result<Option<SdkTracerProvider>, InitError> {
+    let builder = SdkTracerProvider::builder()
+        .with_resource(resource.clone())
+        .with_sampler(s.sampler.clone())
+        .with_span_limits(s.limits.sdk);
+    if !s.traces_to.any() {
+        // Spans are made all the same: their ids are in replies, logs and downstream, they are just not sent.
+        return Ok(Some(builder.build()));
+    }
+    let console = s.traces_to.console.then(|| Console::new(resource));
+    let sink = SpanSink::new(s.traces_to.otlp.as_ref(), console, Clip::new(s.limits), resource, runtime)?;
+    let queue = Arc::new(Queue::new(s.spans.queue, s.spans.batch, stats::spans()));
+    let (worker, run) = Worker::new("traces", Arc::clone(&queue), sink, s.spans.delay, s.spans.timeout);
+    runtime.spawn(run);
+    Ok(Some(builder.with_span_processor(Spans { queue, worker }).build()))
+}
+
+fn logs(
+    s: &Settings,
+    resource: &Resource,
+    runtime: &Runtime,
+) -> Result<Option<SdkLoggerProvider>, InitError> {
+    if !s.logs_to.any() {
+        return Ok(None);
+    }
+    let console = s.logs_to.console.then(|| Console::new(resource));
+    let sink = LogSink::new(s.logs_to.otlp.as_ref(), console, Clip::new(s.limits), resource, runtime)?;
+    let queue = Arc::new(Queue::new(s.records.queue, s.records.batch, stats::logs()));
+    let (worker, run) = Worker::new("logs", Arc::clone(&queue), sink, s.records.delay, s.records.timeout);
+    runtime.spawn(run);
+    let builder = SdkLoggerProvider::builder().with_resource(resource.clone());
+    Ok(Some(builder.with_log_processor(Records { queue, worker }).build()))
+}
+
+fn metrics(
+    s: &Settings,
+    resource: &Resource,
+    runtime: &Runtime,
+) -> Result<Option<SdkMeterProvider>, InitError> {
+    if !s.metrics_to.any() {
+        return Ok(None);
+    }
+    let temporality = s.metrics.temporality;
+    let otlp =
+        s.metrics_to.otlp.as_ref().map(|otlp| metric_exporter(otlp, temporality, runtime)).transpose()?;
+    let console = s.metrics_to.console.then(|| Console::new(resource));
+    let outlet = Outlet { otlp, console, temporality, timeout: s.metrics.timeout, runtime: runtime.clone() };
+    let reader = PeriodicReader::builder(outlet).with_interval(s.metrics.interval).build();
+    let mut builder = SdkMeterProvider::builder().with_resource(resource.clone()).with_reader(reader);
+    if s.metrics.histograms == Histograms::Exponential {
+        builder = builder.with_view(exponential);
+    }
+    Ok(Some(builder.build()))
+}
+
+/// `base2_exponential_bucket_histogram` for every histogram, with the sizes of the metrics SDK specification.
+fn exponential(instrument: &Instrument) -> Option<Stream> {
+    let shape = Aggregation::Base2ExponentialHistogram { max_size: 160, max_scale: 20, record_min_max: true };
+    (instrument.kind() == InstrumentKind::Histogram)
+        .then(|| Stream::builder().with_aggregation(shape).build().ok())
+        .flatten()
 }

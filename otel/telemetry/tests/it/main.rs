@@ -1,0 +1,7 @@
+//! What a receiver gets, under every setting and every way to end.
+#![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
+
+mod delivery;
+mod matrix;
+mod probe;
+mod receiver;
