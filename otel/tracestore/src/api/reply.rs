@@ -10,7 +10,7 @@ use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use serde::Serialize;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::engine::QueryError;
@@ -21,6 +21,8 @@ const WHOLE_BYTES: usize = 256 * 1024;
 const CHUNK_BYTES: usize = 64 * 1024;
 /// A client that takes no piece for this long is given up.
 const STALLED_AFTER: Duration = Duration::from_secs(60);
+/// Replies written at once, each on a thread of its own; further ones wait.
+static WRITERS: Semaphore = Semaphore::const_new(128);
 
 /// `{"data":…,"total":…,"limit":0,"offset":0,"errors":…}`, around every legacy answer.
 #[derive(Serialize)]
@@ -110,11 +112,13 @@ pub(crate) fn error_text(status: StatusCode, body: &impl Serialize) -> Response 
 
 /// `body` as `application/json`, written on a blocking thread; indented by four spaces when `pretty`.
 pub(crate) async fn json(body: impl Serialize + Send + 'static, pretty: bool) -> Response {
+    let Ok(place) = WRITERS.acquire().await else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
     let (first_in, first_out) = oneshot::channel();
     let (rest_in, rest_out) = mpsc::channel(2);
     let mut writer =
         Chunks { buffer: Vec::new(), first: Some(first_in), rest: rest_in, runtime: Handle::current() };
     tokio::task::spawn_blocking(move || {
+        let _place = place;
         let written = if pretty {
             let format = serde_json::ser::PrettyFormatter::with_indent(b"    ");
             body.serialize(&mut serde_json::Serializer::with_formatter(&mut writer, format))

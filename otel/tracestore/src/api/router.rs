@@ -38,7 +38,7 @@ pub struct ApiOptions {
 impl Default for ApiOptions {
     fn default() -> Self {
         Self {
-            concurrent_queries: 16,
+            concurrent_queries: 8,
             query_deadline: Duration::from_secs(30),
             max_traces: 1_500,
             max_clock_skew: Duration::ZERO,

@@ -61,13 +61,25 @@ fn script(value: &Value) -> String {
         .replace('\u{2029}', "\\u2029")
 }
 
-/// What the UI calls its configuration. A key given replaces the default wholesale, so only whole ones are given;
-/// `monitor` is left out because a partial one breaks the UI.
+/// What the UI calls its configuration. Most keys replace their default wholesale, so only whole ones are given: a
+/// `monitor` without `emptyState` would turn the UI white.
 fn config(base_path: &str, options: &UiOptions) -> Value {
     let mut config = json!({
         "archiveEnabled": false,
         "dependencies": {"menuEnabled": true},
         "deepDependencies": {"menuEnabled": true},
+        // This store aggregates no metrics; who goes to /monitor all the same is told.
+        "monitor": {
+            "menuEnabled": false,
+            "docsLink": "https://www.jaegertracing.io/docs/2.14/",
+            "emptyState": {
+                "mainTitle": "No metrics here",
+                "subTitle": "This store keeps traces and logs.",
+                "description": "Rates, errors and durations are metrics of the services; the collector exports them.",
+                "button": {},
+                "alert": {"message": "GET /api/metrics answers 501", "type": "info"},
+            },
+        },
         "search": {"maxLimit": options.max_limit},
         "linkPatterns": options.links.iter().map(|link| pattern(base_path, link)).collect::<Vec<_>>(),
     });

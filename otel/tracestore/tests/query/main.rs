@@ -3,9 +3,12 @@
 
 mod browser;
 mod client;
+mod logs;
 mod memory;
 mod order;
+mod others;
 mod search;
 mod spans;
 mod traces;
 mod ui;
+mod v3;
