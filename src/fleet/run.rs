@@ -32,7 +32,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(100);
 /// See [`FIRST_WAIT`].
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// A part that ran this long has recovered: its next death starts from [`FIRST_WAIT`] again.
-const STEADY: Duration = Duration::from_secs(10);
+const STEADY: Duration = Duration::from_secs(2);
 
 /// All parts, running.
 #[derive(Debug)]

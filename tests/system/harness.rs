@@ -2,16 +2,16 @@
 
 use std::{
     ffi::OsStr,
-    future::Future,
+    fmt::Display,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 
 /// How long anything may take that has to happen in the end. Generous: a loaded machine is no failure.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
@@ -62,8 +62,10 @@ impl Fleet {
         for setting in BRISK {
             command.args(["--env", setting]);
         }
+        std::fs::create_dir_all(data).unwrap();
+        let said = std::fs::File::create(data.join("said.log")).unwrap();
         // The pipe is also what ends the fleet when the test's process is killed.
-        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null());
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(said);
         let child = command.spawn().unwrap();
         Self { child, data: data.to_owned(), _folder: None, _place: None }
     }
@@ -104,6 +106,11 @@ impl Fleet {
     pub(crate) fn kill(&self, part: &str) -> bool {
         let pid = self.pid(part).and_then(Pid::from_raw);
         pid.is_some_and(|pid| kill_process(pid, Signal::KILL).is_ok())
+    }
+
+    /// What the supervisor has said on stderr.
+    pub(crate) fn said(&self) -> String {
+        std::fs::read_to_string(self.data.join("said.log")).unwrap_or_default()
     }
 
     /// Folder of its files.
@@ -150,6 +157,31 @@ impl Drop for Fleet {
     }
 }
 
+/// A fleet of all parts that every test may order from and read; it lives as long as the test process, whose end closes
+/// its lifeline.
+pub(crate) async fn shared() -> &'static Fleet {
+    static FLEET: OnceCell<Fleet> = OnceCell::const_new();
+    let start = || async {
+        let base = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        sweep(base);
+        let fleet = Fleet::at(&base.join(format!("shared-{}", std::process::id())), &[]);
+        fleet.ready().await;
+        fleet
+    };
+    FLEET.get_or_init(start).await
+}
+
+/// Removes what shared fleets of earlier test processes have left.
+fn sweep(base: &Path) {
+    for entry in std::fs::read_dir(base).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let pid = name.strip_prefix("shared-").and_then(|pid| pid.parse().ok()).and_then(Pid::from_raw);
+        if pid.is_some_and(|pid| test_kill_process(pid).is_err()) {
+            drop(std::fs::remove_dir_all(entry.path()));
+        }
+    }
+}
+
 /// The command under test.
 pub(crate) fn waybill<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(arguments: I) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_waybill"));
@@ -177,12 +209,7 @@ pub(crate) async fn run(command: Command) -> Ended {
 }
 
 /// Asks again and again until it is so; panics with the last answer when it does not become so.
-pub(crate) async fn eventually<T, E, F, Fut>(what: &str, mut ask: F) -> T
-where
-    E: std::fmt::Display,
-    F: FnMut() -> Fut,
-    Fut: Future<Output = Result<T, E>>,
-{
+pub(crate) async fn eventually<T, E: Display>(what: &str, mut ask: impl AsyncFnMut() -> Result<T, E>) -> T {
     let begun = Instant::now();
     loop {
         match ask().await {

@@ -2,6 +2,15 @@
 //!
 //! One binary for all of it, so that tests that only read can share one running fleet.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod customer;
 mod harness;
 
+mod demo;
+mod kills;
+mod load;
+mod one_order;
+mod settings;
 mod supervisor;
+mod telemetrygen;

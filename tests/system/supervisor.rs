@@ -93,6 +93,12 @@ async fn a_part_that_is_killed_is_started_again_on_its_port_and_the_file_follows
     assert!(lives(second));
     assert_eq!(fleet.url("partners", "http"), url);
     assert_eq!(fleet.endpoints().unwrap()["partners"]["restarts"], 1);
+    let said = fleet.said();
+    assert_eq!(
+        said.lines().filter(|l| l.contains("partners") && l.contains("starting it again")).count(),
+        1,
+        "{said}"
+    );
 }
 
 #[tokio::test]
