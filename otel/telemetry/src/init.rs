@@ -73,6 +73,15 @@ pub fn init_with(service: Service, env: &Env) -> Result<Guard, InitError> {
     Ok(Guard::new(providers))
 }
 
+/// Reads the settings as [`init_with`] would, and starts nothing: for whoever starts others.
+///
+/// # Errors
+/// Every setting that the specification does not allow, in one error.
+pub fn check(env: &Env) -> Result<(), InitError> {
+    Settings::read(&Service::new("check", ""), env)?;
+    Ok(())
+}
+
 fn activate(settings: &Settings, providers: &Providers, tracer: Option<BaggageTracer>) {
     let mut instruments = None;
     if let Some(provider) = &providers.metrics {

@@ -38,7 +38,7 @@ pub use body::TracedBody;
 pub use env::Env;
 pub use error::{BadSetting, InitError};
 pub use guard::Guard;
-pub use init::{init, init_with};
+pub use init::{check, init, init_with};
 pub use peer::Peer;
 pub use service::Service;
 pub use stats::{SignalStats, Stats, stats};

@@ -35,6 +35,6 @@ pub use bus::{Bus, Message};
 pub use client::{Channel, Http, retry};
 pub use database::{Database, Traced, Tx};
 pub use error::{Error, Kind, Result};
-pub use run::{RunError, Running, run, start};
+pub use run::{RunError, Running, check, run, run_until, start};
 pub use service::{App, Service, Start};
 pub use settings::{BadSettings, Settings};

@@ -67,17 +67,30 @@ pub struct Running {
 /// # Errors
 /// [`RunError`]; what was acknowledged before is safe in the database.
 pub async fn run(service: Service) -> Result<(), RunError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
+    let told = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    run_until(service, told).await
+}
+
+/// As [`run`], until `told` resolves.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_until(service: Service, told: impl Future<Output = ()>) -> Result<(), RunError> {
     let settings = Settings::from_env();
     let guard = telemetry::init(observed(&service))?;
     let flush = settings.duration("WAYBILL_FLUSH_TIMEOUT", "5s");
     let outcome = async {
-        let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
         let mut running = start(service, settings).await?;
         tracing::info!(address = %running.address, version = service.version, "listening");
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            () = told => {}
             ended = running.ended() => return ended,
         }
         tracing::info!("draining");
@@ -94,20 +107,23 @@ pub async fn run(service: Service) -> Result<(), RunError> {
     outcome
 }
 
+/// Lets a service read its settings as [`start`] would, and starts nothing. Needs a tokio runtime.
+///
+/// # Errors
+/// All bad settings at once.
+pub fn check(service: &Service, settings: Settings) -> Result<(), BadSettings> {
+    prepare(service, settings).settings.check()
+}
+
 /// Starts a service in this process, on `WAYBILL_LISTEN` of the given settings (`127.0.0.1:0` picks a free port).
 /// Telemetry is whatever the process has set up.
 ///
 /// # Errors
 /// [`RunError`], before anything is acknowledged.
 pub async fn start(service: Service, settings: Settings) -> Result<Running, RunError> {
-    let stop = CancellationToken::new();
-    let database = Database::from_settings(&settings, service.name);
-    let bus = Bus::new(&settings, service.name, database.clone());
-    let start = Start { settings: settings.clone(), database: database.clone(), bus, stopping: stop.clone() };
-    let limits = Limits::from_settings(&settings);
-    let address = start.listen(&service);
-    let mut app = (service.app)(&start);
+    let Prepared { start, limits, address, mut app, settings } = prepare(&service, settings);
     settings.check()?;
+    let (database, stop) = (start.database.clone(), start.stopping.clone());
 
     database.prepare(app.migrations).await?;
     for first in std::mem::take(&mut app.first) {
@@ -118,6 +134,25 @@ pub async fn start(service: Service, settings: Settings) -> Result<Running, RunE
     let mut body = JoinSet::new();
     body.spawn(live(app, start, listener, limits));
     Ok(Running { address, url: format!("http://{address}"), stop, body })
+}
+
+/// A service that has read its settings and opened nothing.
+struct Prepared {
+    start: Start,
+    limits: Limits,
+    address: SocketAddr,
+    app: App,
+    settings: Settings,
+}
+
+fn prepare(service: &Service, settings: Settings) -> Prepared {
+    let database = Database::from_settings(&settings, service.name);
+    let bus = Bus::new(&settings, service.name, database.clone());
+    let start = Start { settings: settings.clone(), database, bus, stopping: CancellationToken::new() };
+    let limits = Limits::from_settings(&settings);
+    let address = start.listen(service);
+    let app = (service.app)(&start);
+    Prepared { start, limits, address, app, settings }
 }
 
 // === impl Running ===
