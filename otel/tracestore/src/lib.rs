@@ -6,7 +6,10 @@
 pub mod api;
 mod jaeger;
 pub mod model;
+pub mod receiver;
+mod run;
 mod store;
 pub mod ui;
 
+pub use run::{Bound, Options, RunError, run};
 pub use store::{Appended, Options as StoreOptions, Stats, Store, StoreError, SyncMode};

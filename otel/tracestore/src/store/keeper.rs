@@ -18,6 +18,8 @@ use super::writer::Job;
 
 /// Time between two looks when nothing happens.
 const PAUSE: Duration = Duration::from_secs(1);
+/// And at least this.
+const BREATH: Duration = Duration::from_millis(5);
 /// Time between two attempts after a failure.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -51,7 +53,7 @@ impl Keeper {
                 }
             }
             if let (false, Some((shelf, _)), Some(ticket)) = (worked, self.shelves.first(), tickets.first()) {
-                shelf.turn.wait(*ticket, PAUSE);
+                shelf.turn.wait(*ticket, self.options.head_age.clamp(BREATH, PAUSE));
             }
         }
     }

@@ -2,8 +2,14 @@
 
 use std::fs::{self, File, TryLockError};
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::options::StoreError;
+
+/// How long to wait for a lock that is about to be released: one's own children hold it between fork and exec.
+const PATIENCE: Duration = Duration::from_millis(500);
+const STEP: Duration = Duration::from_millis(10);
 
 /// Held for as long as the store is open.
 #[derive(Debug)]
@@ -22,10 +28,14 @@ impl DirLock {
             .write(true)
             .open(&path)
             .map_err(StoreError::io("open", &path))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(StoreError::Locked { dir: dir.to_owned() }),
-            Err(TryLockError::Error(error)) => Err(StoreError::io("lock", path)(error)),
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self { _file: file }),
+                Err(TryLockError::WouldBlock) if Instant::now() < until => thread::sleep(STEP),
+                Err(TryLockError::WouldBlock) => return Err(StoreError::Locked { dir: dir.to_owned() }),
+                Err(TryLockError::Error(error)) => return Err(StoreError::io("lock", path)(error)),
+            }
         }
     }
 }

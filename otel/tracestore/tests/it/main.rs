@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
+mod crash;
 mod durability;
+mod full;
+mod receiver;
 mod requests;
 mod search;
