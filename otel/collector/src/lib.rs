@@ -1,1 +1,31 @@
-//! OTLP in, processors, OTLP out, driven by the official collector's configuration file.
+//! An OpenTelemetry collector: OTLP in, processors, OTLP out, driven by the official collector's configuration file.
+//!
+//! Telemetry is checked and counted on the wire and otherwise stays the bytes that came in: nothing is decoded on its
+//! way through. A request is acknowledged when the last exporter's queue has it; with `file_storage` that is after the
+//! write to its file.
+//!
+//! ```no_run
+//! # async fn start() -> Result<(), collector::Error> {
+//! let config = collector::config::Config::load("collector-config.yaml".as_ref(), &|_| None)?;
+//! collector::run(config, async { let _ = tokio::signal::ctrl_c().await; }).await
+//! # }
+//! ```
+
+pub mod config;
+mod error;
+mod exporter;
+mod extension;
+pub mod otlp;
+pub mod pipeline;
+mod process;
+mod processor;
+mod promtext;
+mod queue;
+mod receiver;
+mod serve;
+mod start;
+mod telemetry;
+
+pub use config::Config;
+pub use error::Error;
+pub use start::{Collector, run};

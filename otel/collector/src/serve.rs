@@ -1,0 +1,210 @@
+//! One way to serve HTTP/1.1 and HTTP/2 on a listener, for everything in the collector that listens: bounded
+//! connections, a deadline for each request's head, keep-alive pings, a graceful end.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::{Body, Incoming};
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
+use tokio_util::task::TaskTracker;
+
+/// The most connections that one listener holds; more wait in the kernel's backlog.
+const MAX_CONNECTIONS: usize = 4096;
+
+/// How HTTP/2 announces itself; no HTTP/1 method begins so.
+const HTTP2_PREFACE: &[u8] = b"PRI";
+
+/// Answers one request.
+pub(crate) trait Handler<B>: Clone + Send + Sync + 'static {
+    /// The answer's future.
+    type Answer: Future<Output = Result<Response<B>, Infallible>> + Send + 'static;
+
+    /// Starts to answer `request`.
+    fn answer(&self, request: Request<Incoming>) -> Self::Answer;
+}
+
+/// What a peer may not exceed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// For the head of a request, and for a new connection's first bytes.
+    pub(crate) header_timeout: Duration,
+    /// Requests at once on one HTTP/2 connection.
+    pub(crate) max_streams: u32,
+    /// A silent HTTP/2 connection is pinged after this long.
+    pub(crate) keepalive: Duration,
+    /// And closed when the ping stays unanswered for this long.
+    pub(crate) keepalive_timeout: Duration,
+}
+
+/// A listener being served.
+#[derive(Debug)]
+pub(crate) struct Server {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    accepting: JoinHandle<()>,
+    connections: TaskTracker,
+}
+
+// === impl Handler ===
+
+impl<F, Fut, B> Handler<B> for F
+where
+    F: Fn(Request<Incoming>) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
+{
+    type Answer = Fut;
+
+    fn answer(&self, request: Request<Incoming>) -> Fut {
+        self(request)
+    }
+}
+
+// === impl Limits ===
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            header_timeout: Duration::from_secs(20),
+            max_streams: 256,
+            keepalive: Duration::from_secs(60),
+            keepalive_timeout: Duration::from_secs(20),
+        }
+    }
+}
+
+// === impl Server ===
+
+impl Server {
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops accepting, lets requests that are under way end, at most for `deadline`.
+    pub(crate) async fn stop(self, deadline: Duration) {
+        let _ = self.stop.send(true);
+        let _ = self.accepting.await;
+        self.connections.close();
+        let _ = tokio::time::timeout(deadline, self.connections.wait()).await;
+    }
+}
+
+/// Serves `listener` until the server is stopped.
+pub(crate) fn start<B>(listener: TcpListener, handler: impl Handler<B>, limits: Limits) -> Server
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let address = listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
+    let (stop, stopped) = watch::channel(false);
+    let connections = TaskTracker::new();
+    let accepting = tokio::spawn(accept(listener, handler, limits, stopped, connections.clone()));
+    Server { address, stop, accepting, connections }
+}
+
+async fn accept<B>(
+    listener: TcpListener,
+    handler: impl Handler<B>,
+    limits: Limits,
+    mut stopped: watch::Receiver<bool>,
+    connections: TaskTracker,
+) where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let next = async {
+            let place = places.clone().acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            next = next => next,
+            _ = stopped.wait_for(|stop| *stop) => return,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let (handler, stopped) = (handler.clone(), stopped.clone());
+                connections.spawn(async move {
+                    connection(stream, handler, limits, stopped).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                // Out of descriptors, mostly: give others time to close theirs instead of spinning.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn connection<B>(stream: TcpStream, handler: impl Handler<B>, limits: Limits, mut stopped: watch::Receiver<bool>)
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let _ = stream.set_nodelay(true);
+    let first = tokio::time::timeout(limits.header_timeout, speaks_http2(&stream));
+    let http2 = tokio::select! {
+        first = first => match first { Ok(Ok(http2)) => http2, _ => return },
+        _ = stopped.wait_for(|stop| *stop) => return,
+    };
+    let service = service_fn(move |request| handler.answer(request));
+    let io = TokioIo::new(stream);
+    // A connection that ends badly is the peer's affair; what its requests did has been answered and counted.
+    if http2 {
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(limits.max_streams)
+            .keep_alive_interval(Some(limits.keepalive))
+            .keep_alive_timeout(limits.keepalive_timeout)
+            .adaptive_window(false)
+            .initial_stream_window_size(1 << 20)
+            .initial_connection_window_size(4 << 20)
+            .max_header_list_size(64 << 10);
+        let mut connection = std::pin::pin!(builder.serve_connection(io, service));
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            _ = stopped.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+        }
+        let _ = connection.await;
+    } else {
+        let mut builder = http1::Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(limits.header_timeout).max_headers(128);
+        let mut connection = std::pin::pin!(builder.serve_connection(io, service));
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            _ = stopped.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+        }
+        let _ = connection.await;
+    }
+}
+
+/// Looks at the first bytes without taking them.
+async fn speaks_http2(stream: &TcpStream) -> std::io::Result<bool> {
+    let mut first = [0; HTTP2_PREFACE.len()];
+    loop {
+        let seen = stream.peek(&mut first).await?;
+        if seen == 0 || first[..seen] != HTTP2_PREFACE[..seen] {
+            return Ok(false);
+        }
+        if seen == first.len() {
+            return Ok(true);
+        }
+        // A lone "P" may still become POST; the rest is usually there already.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
