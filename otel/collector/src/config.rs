@@ -17,17 +17,17 @@ use serde_json::Value;
 pub(crate) use client::{ClientConfig, Compression, grpc_target, http_target, required};
 pub use expand::Lookup;
 pub(crate) use queue::{BatchConfig, QueueConfig, RetryConfig, Sizer};
-pub(crate) use section::Section;
 use section::Report;
+pub(crate) use section::Section;
 pub(crate) use server::{GrpcServer, HttpServer, endpoint};
 use service::Service;
 pub(crate) use service::{MetricsReader, PipelineConfig, TelemetryConfig};
 
+use crate::Error;
 use crate::exporter::{self, ExporterConfig};
 use crate::extension::{self, ExtensionConfig};
 use crate::processor::{self, ProcessorConfig};
 use crate::receiver::OtlpReceiver;
-use crate::Error;
 
 /// A component's id: `type` or `type/name`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -80,7 +80,8 @@ impl Config {
     /// # Errors
     /// [`Error::Read`] when the file cannot be read, [`Error::Config`] with every fault that it has.
     pub fn load(path: &Path, env: Lookup<'_>) -> Result<Self, Error> {
-        let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        let text =
+            std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
         Self::parse(&text, env)
     }
 
@@ -90,7 +91,8 @@ impl Config {
     /// [`Error::Config`] with every fault that it has.
     pub fn parse(text: &str, env: Lookup<'_>) -> Result<Self, Error> {
         let report = Report::default();
-        let value: Value = serde_saphyr::from_str(text).map_err(|error| Error::Config(vec![format!("not YAML: {error}")]))?;
+        let value: Value = serde_saphyr::from_str(text)
+            .map_err(|error| Error::Config(vec![format!("not YAML: {error}")]))?;
         let root = Section::new("", expand::expand(value, "", env, &report), &report);
         let mut config = Self::read(root);
         config.check(&report);
@@ -112,7 +114,9 @@ impl Config {
     }
 
     fn read(mut root: Section) -> Self {
-        let written = PARTS.iter().flat_map(|part| root.names_below(part).into_iter().map(move |name| (*part, Id::from(name.as_str()))));
+        let written = PARTS.iter().flat_map(|part| {
+            root.names_below(part).into_iter().map(move |name| (*part, Id::from(name.as_str())))
+        });
         let written = written.collect();
         let config = Self {
             receivers: components(&mut root, "receivers", |id, section| {
@@ -146,11 +150,15 @@ impl Config {
     fn check_extensions(&self, named: &[Id], report: &Report) {
         for id in named {
             if !self.written.contains(&("extensions", id.clone())) {
-                report.fault("service::extensions", format_args!("`{id}` is not configured below extensions"));
+                report
+                    .fault("service::extensions", format_args!("`{id}` is not configured below extensions"));
             }
         }
         for id in self.extensions.keys().filter(|id| !named.contains(id)) {
-            report.warn(&format!("extensions::{id}"), "is configured but not in service::extensions, so it does not run");
+            report.warn(
+                &format!("extensions::{id}"),
+                "is configured but not in service::extensions, so it does not run",
+            );
         }
     }
 
@@ -163,7 +171,10 @@ impl Config {
                 for id in ids {
                     used.insert((part, id.clone()));
                     if !self.written.contains(&(part, id.clone())) {
-                        report.fault(&format!("{path}::{part}"), format_args!("`{id}` is not configured below {part}"));
+                        report.fault(
+                            &format!("{path}::{part}"),
+                            format_args!("`{id}` is not configured below {part}"),
+                        );
                     }
                 }
             }
@@ -182,7 +193,10 @@ impl Config {
             if let Some(exporter) = self.exporters.get(id)
                 && !exporter.signals().contains(&pipeline.signal)
             {
-                report.fault(&format!("{path}::exporters"), format_args!("`{id}` does not take {}", pipeline.signal.word()));
+                report.fault(
+                    &format!("{path}::exporters"),
+                    format_args!("`{id}` does not take {}", pipeline.signal.word()),
+                );
             }
         }
     }
@@ -193,7 +207,9 @@ impl Config {
             if !matches!(self.extensions.get(storage), Some(ExtensionConfig::FileStorage(_))) {
                 report.fault(
                     &format!("exporters::{id}::sending_queue::storage"),
-                    format_args!("`{storage}` is not a file_storage extension that service::extensions names"),
+                    format_args!(
+                        "`{storage}` is not a file_storage extension that service::extensions names"
+                    ),
                 );
             }
         }
@@ -206,11 +222,17 @@ pub(crate) fn known(id: &Id, part: &str, kinds: &[&str], section: &Section) -> O
         return Some(());
     }
     let kinds = kinds.join(", ");
-    section.report().fault(section.path(), format_args!("unknown type `{}` for {part}; known are {kinds}", id.kind()));
+    section
+        .report()
+        .fault(section.path(), format_args!("unknown type `{}` for {part}; known are {kinds}", id.kind()));
     None
 }
 
-fn components<T>(root: &mut Section, part: &str, read: impl Fn(&Id, Section) -> Option<T>) -> BTreeMap<Id, T> {
+fn components<T>(
+    root: &mut Section,
+    part: &str,
+    read: impl Fn(&Id, Section) -> Option<T>,
+) -> BTreeMap<Id, T> {
     let mut section = root.section_or_empty(part);
     let names: Vec<String> = section.keys().cloned().collect();
     let mut found = BTreeMap::new();

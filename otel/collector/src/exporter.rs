@@ -3,6 +3,7 @@
 mod debug;
 mod otlp_grpc;
 mod otlp_http;
+mod prometheus;
 mod retry;
 mod sender;
 
@@ -67,6 +68,7 @@ const KINDS: &[(&[&str], Configure)] = &[
     (&["otlp_grpc", "otlp"], otlp_grpc::configure),
     (&["otlp_http", "otlphttp"], otlp_http::configure),
     (&["debug"], debug::configure),
+    (&["prometheus"], prometheus::configure),
 ];
 
 /// Reads the settings of the exporter `id`.

@@ -57,7 +57,15 @@ impl HealthCheck {
     fn read(mut section: Section) -> Option<Self> {
         let endpoint = endpoint(&mut section, Some("localhost:13133"));
         let path = section.text("path").unwrap_or_else(|| "/".into());
-        section.unsupported(&["tls", "response_body", "check_collector_pipeline", "use_v2", "http", "grpc", "auth"]);
+        section.unsupported(&[
+            "tls",
+            "response_body",
+            "check_collector_pipeline",
+            "use_v2",
+            "http",
+            "grpc",
+            "auth",
+        ]);
         section.finish();
         Some(Self { endpoint: endpoint?, path })
     }
@@ -70,7 +78,11 @@ impl HealthCheck {
             let (path, ready) = (path.clone(), ready.load(Ordering::Relaxed));
             async move {
                 let known = request.uri().path() == &*path;
-                Ok::<_, Infallible>(if known { health(ready, started) } else { plain(StatusCode::NOT_FOUND, "") })
+                Ok::<_, Infallible>(if known {
+                    health(ready, started)
+                } else {
+                    plain(StatusCode::NOT_FOUND, "")
+                })
             }
         }
     }
@@ -82,7 +94,8 @@ fn health(ready: bool, started: Instant) -> Response<Full<Bytes>> {
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "Server not available")
     };
-    let body = serde_json::json!({ "status": word, "uptime": format!("{:?}", started.elapsed()) }).to_string();
+    let body =
+        serde_json::json!({ "status": word, "uptime": format!("{:?}", started.elapsed()) }).to_string();
     let mut response = plain(status, &body);
     response.headers_mut().insert("content-type", http::HeaderValue::from_static("application/json"));
     response
@@ -127,7 +140,8 @@ impl FileStorage {
 
     /// Opens the queue of one exporter and signal.
     pub(crate) fn open(&self, exporter: &str, signal: Signal) -> Result<Store, Error> {
-        let name: String = exporter.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+        let name: String =
+            exporter.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
         Store::open(&self.directory.join(format!("exporter_{name}_{}", signal.word())), self.fsync)
     }
 }

@@ -26,6 +26,9 @@ mod serve;
 mod start;
 mod telemetry;
 
+/// The configuration at the top of the repository, for a program that runs elsewhere.
+pub const DEFAULT_CONFIG: &str = include_str!("../../../collector-config.yaml");
+
 pub use config::Config;
 pub use error::Error;
 pub use start::{Collector, run};

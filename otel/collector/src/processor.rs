@@ -13,13 +13,15 @@ use crate::start::Context;
 /// The settings of one processor, checked.
 pub(crate) trait ProcessorConfig: Debug + Send + Sync {
     /// Puts it in front of `next`, for one pipeline.
-    fn build(&self, id: &Id, signal: Signal, next: Arc<dyn Consumer>, context: &Context) -> Arc<dyn Consumer>;
+    fn build(&self, id: &Id, signal: Signal, next: Arc<dyn Consumer>, context: &Context)
+    -> Arc<dyn Consumer>;
 }
 
 type Configure = fn(Section) -> Option<Box<dyn ProcessorConfig>>;
 
 /// Every kind of processor.
-const KINDS: &[(&str, Configure)] = &[("memory_limiter", memory_limiter::configure), ("batch", batch::configure)];
+const KINDS: &[(&str, Configure)] =
+    &[("memory_limiter", memory_limiter::configure), ("batch", batch::configure)];
 
 /// Reads the settings of the processor `id`.
 pub(crate) fn configure(id: &Id, section: Section) -> Option<Box<dyn ProcessorConfig>> {

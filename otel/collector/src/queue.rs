@@ -95,7 +95,13 @@ impl Queue {
                 let units = queue.units(u64::from(items), u64::from(location.length));
                 queue.shared.used.fetch_add(units, Ordering::AcqRel);
                 let reserved = Reserved { shared: queue.shared.clone(), units };
-                let entry = Entry { items: items.into(), parts: Vec::new(), location: Some(location), reserved, result: None };
+                let entry = Entry {
+                    items: items.into(),
+                    parts: Vec::new(),
+                    location: Some(location),
+                    reserved,
+                    result: None,
+                };
                 queue.shared.push(entry);
             }
         }
@@ -121,7 +127,9 @@ impl Queue {
             None => self.shared.push(entry),
         }
         match outcome {
-            Some(outcome) => outcome.await.unwrap_or_else(|_| Err(Refusal::busy("the collector is shutting down"))),
+            Some(outcome) => {
+                outcome.await.unwrap_or_else(|_| Err(Refusal::busy("the collector is shutting down")))
+            }
             None => Ok(()),
         }
     }

@@ -12,12 +12,12 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
+use crate::Error;
 use crate::config::{GrpcServer, HttpServer, Section};
 use crate::otlp::walk::{self, Malformed};
 use crate::pipeline::{Batch, Consumer, Refusal, Signal};
 use crate::serve::{self, Limits, Server};
 use crate::telemetry::{Counter, Registry};
-use crate::Error;
 pub(crate) use body::Budget;
 pub(crate) use codec::RawCodec;
 pub(crate) use status::Fault;
@@ -106,7 +106,8 @@ impl Intake {
     fn new(id: &str, transport: &str, next: [Option<Arc<dyn Consumer>>; 3], registry: &Registry) -> Self {
         let labels = [("receiver", id), ("transport", transport)];
         let counters = |word: &str, help| {
-            Signal::ALL.map(|signal| registry.counter(&format!("receiver_{word}_{}", signal.items()), help, &labels))
+            Signal::ALL
+                .map(|signal| registry.counter(&format!("receiver_{word}_{}", signal.items()), help, &labels))
         };
         Self {
             next,
@@ -117,7 +118,9 @@ impl Intake {
 
     /// Checks a request and passes it on. An empty one is a success that reaches nobody.
     pub(crate) async fn accept(&self, signal: Signal, bytes: bytes::Bytes) -> Result<(), IntakeError> {
-        let Some(next) = &self.next[signal as usize] else { return Err(IntakeError::NoPipeline(signal.word())) };
+        let Some(next) = &self.next[signal as usize] else {
+            return Err(IntakeError::NoPipeline(signal.word()));
+        };
         let items = walk::check(signal, &bytes)?;
         if items == 0 {
             return Ok(());

@@ -149,8 +149,12 @@ async fn accept<B>(
     }
 }
 
-async fn connection<B>(stream: TcpStream, handler: impl Handler<B>, limits: Limits, mut stopped: watch::Receiver<bool>)
-where
+async fn connection<B>(
+    stream: TcpStream,
+    handler: impl Handler<B>,
+    limits: Limits,
+    mut stopped: watch::Receiver<bool>,
+) where
     B: Body + Send + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,

@@ -101,12 +101,16 @@ impl Collector {
         let deadline = Instant::now() + drain;
         let left = || deadline.saturating_duration_since(Instant::now());
         futures::future::join_all(self.receivers.into_iter().map(|server| server.stop(left() / 2))).await;
-        let (exporters, processors): (Vec<_>, Vec<_>) = self.consumers.into_iter().partition(|consumer| consumer.last());
+        let (exporters, processors): (Vec<_>, Vec<_>) =
+            self.consumers.into_iter().partition(|consumer| consumer.last());
         for processor in processors {
             processor.stop(left()).await;
         }
         futures::future::join_all(exporters.iter().map(|exporter| exporter.stop(left()))).await;
-        futures::future::join_all(self.others.into_iter().map(|server| server.stop(Duration::from_millis(200)))).await;
+        futures::future::join_all(
+            self.others.into_iter().map(|server| server.stop(Duration::from_millis(200))),
+        )
+        .await;
         tracing::info!("collector stopped");
     }
 
@@ -116,7 +120,8 @@ impl Collector {
                 ExtensionConfig::FileStorage(files) => files.prepare()?,
                 ExtensionConfig::HealthCheck(health) => {
                     let listener = bind(&format!("extensions::{id}"), health.endpoint).await?;
-                    let server = serve::start(listener, health.service(self.ready.clone()), Limits::default());
+                    let server =
+                        serve::start(listener, health.service(self.ready.clone()), Limits::default());
                     self.also(id.to_string(), server);
                 }
             }
@@ -142,7 +147,10 @@ impl Collector {
         for pipeline in &config.pipelines {
             for id in &pipeline.exporters {
                 let key = (id.clone(), pipeline.signal);
-                let Some(settings) = config.exporters.get(id).filter(|_| !exporters.contains_key(&key)) else { continue };
+                let Some(settings) = config.exporters.get(id).filter(|_| !exporters.contains_key(&key))
+                else {
+                    continue;
+                };
                 let built = settings.build(id, pipeline.signal, context).await?;
                 self.consumers.push(built.consumer.clone());
                 exporters.insert(key, built.consumer);
@@ -161,7 +169,8 @@ impl Collector {
         exporters: &Exporters,
         context: &Context,
     ) -> Arc<dyn Consumer> {
-        let ends = pipeline.exporters.iter().filter_map(|id| exporters.get(&(id.clone(), pipeline.signal)).cloned());
+        let ends =
+            pipeline.exporters.iter().filter_map(|id| exporters.get(&(id.clone(), pipeline.signal)).cloned());
         let mut next = fan_out(ends.collect());
         let mut built = Vec::new();
         for id in pipeline.processors.iter().rev() {
@@ -183,7 +192,8 @@ impl Collector {
     ) -> Result<(), Error> {
         let budget = Budget::new(RECEIVE_BUDGET);
         for (id, receiver) in &config.receivers {
-            let next = Signal::ALL.map(|signal| entries.get(&(id.clone(), signal)).map(|ends| fan_out(ends.clone())));
+            let next = Signal::ALL
+                .map(|signal| entries.get(&(id.clone(), signal)).map(|ends| fan_out(ends.clone())));
             if next.iter().all(Option::is_none) {
                 continue;
             }
@@ -217,7 +227,8 @@ fn fan_out(mut consumers: Vec<Arc<dyn Consumer>>) -> Arc<dyn Consumer> {
 }
 
 fn scrape(reader: &MetricsReader, registry: &Registry) -> impl Handler<Full<Bytes>> + use<> {
-    let spelling = Spelling { without_type_suffix: reader.without_type_suffix, without_units: reader.without_units };
+    let spelling =
+        Spelling { without_type_suffix: reader.without_type_suffix, without_units: reader.without_units };
     let registry = registry.clone();
     move |request: Request<Incoming>| {
         let registry = registry.clone();

@@ -54,15 +54,30 @@ impl Registry {
     pub(crate) fn new() -> Self {
         let registry = Self { started: Instant::now(), families: Arc::default() };
         let started = registry.started;
-        registry.insert("process_uptime", "Uptime of the process", FamilyKind::Counter, "seconds", Vec::new(), move || {
-            started.elapsed().as_secs_f64()
-        });
-        registry.insert("process_cpu_seconds", "Total CPU user and system time in seconds", FamilyKind::Counter, "seconds", Vec::new(), || {
-            process::cpu_seconds().unwrap_or(0.0)
-        });
-        registry.insert("process_memory_rss", "Total physical memory (resident set size)", FamilyKind::Gauge, "bytes", Vec::new(), || {
-            process::rss_bytes().unwrap_or(0) as f64
-        });
+        registry.insert(
+            "process_uptime",
+            "Uptime of the process",
+            FamilyKind::Counter,
+            "seconds",
+            Vec::new(),
+            move || started.elapsed().as_secs_f64(),
+        );
+        registry.insert(
+            "process_cpu_seconds",
+            "Total CPU user and system time in seconds",
+            FamilyKind::Counter,
+            "seconds",
+            Vec::new(),
+            || process::cpu_seconds().unwrap_or(0.0),
+        );
+        registry.insert(
+            "process_memory_rss",
+            "Total physical memory (resident set size)",
+            FamilyKind::Gauge,
+            "bytes",
+            Vec::new(),
+            || process::rss_bytes().unwrap_or(0) as f64,
+        );
         registry
     }
 
@@ -75,7 +90,13 @@ impl Registry {
     }
 
     /// A gauge that is read on each scrape.
-    pub(crate) fn gauge(&self, name: &str, help: &'static str, labels: &[(&str, &str)], read: impl Fn() -> f64 + Send + 'static) {
+    pub(crate) fn gauge(
+        &self,
+        name: &str,
+        help: &'static str,
+        labels: &[(&str, &str)],
+        read: impl Fn() -> f64 + Send + 'static,
+    ) {
         self.insert(name, help, FamilyKind::Gauge, "", owned(labels), read);
     }
 

@@ -92,8 +92,19 @@ fn insecure(section: &mut Section) -> bool {
     let insecure = tls.flag("insecure", false);
     tls.flag("insecure_skip_verify", false);
     tls.unsupported(&[
-        "ca_file", "ca_pem", "cert_file", "cert_pem", "key_file", "key_pem", "min_version", "max_version",
-        "cipher_suites", "curve_preferences", "include_system_ca_certs_pool", "reload_interval", "server_name_override",
+        "ca_file",
+        "ca_pem",
+        "cert_file",
+        "cert_pem",
+        "key_file",
+        "key_pem",
+        "min_version",
+        "max_version",
+        "cipher_suites",
+        "curve_preferences",
+        "include_system_ca_certs_pool",
+        "reload_interval",
+        "server_name_override",
         "tpm",
     ]);
     tls.finish();
@@ -118,7 +129,8 @@ fn headers(section: &mut Section) -> Vec<(HeaderName, HeaderValue)> {
     let pairs = section.text_map("headers").into_iter();
     pairs
         .filter_map(|(name, value)| {
-            let parsed = name.to_ascii_lowercase().parse::<HeaderName>().ok().zip(value.parse::<HeaderValue>().ok());
+            let parsed =
+                name.to_ascii_lowercase().parse::<HeaderName>().ok().zip(value.parse::<HeaderValue>().ok());
             if parsed.is_none() {
                 // The value may be a secret: only the name is shown.
                 report.fault(&format!("{path}::{name}"), "is not a header that can be sent");

@@ -14,7 +14,11 @@ pub(crate) fn expand(value: Value, path: &str, env: Lookup<'_>, report: &Report)
     match value {
         Value::String(text) => expand_text(&text, path, env, report),
         Value::Array(items) => Value::Array(
-            items.into_iter().enumerate().map(|(i, item)| expand(item, &below(&i.to_string()), env, report)).collect(),
+            items
+                .into_iter()
+                .enumerate()
+                .map(|(i, item)| expand(item, &below(&i.to_string()), env, report))
+                .collect(),
         ),
         Value::Object(entries) => Value::Object(
             entries
@@ -65,7 +69,10 @@ fn resolve(reference: &str, path: &str, env: Lookup<'_>, report: &Report) -> Str
         // `${NAME}` is short for `${env:NAME}`: the scheme `env` is the default one.
         None => reference,
         Some((scheme, _)) => {
-            report.fault(path, format_args!("`${{{reference}}}`: provider `{scheme}` is not supported, only `env` is"));
+            report.fault(
+                path,
+                format_args!("`${{{reference}}}`: provider `{scheme}` is not supported, only `env` is"),
+            );
             return String::new();
         }
     };

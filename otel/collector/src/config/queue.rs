@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use super::section::Section;
 use super::Id;
+use super::section::Section;
 
 /// How a queue or batch is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +98,8 @@ impl QueueConfig {
             && batch.sizer == sizer
             && batch.min_size > size
         {
-            section.fault("batch::min_size", format_args!("{} is more than queue_size {size}", batch.min_size));
+            section
+                .fault("batch::min_size", format_args!("{} is more than queue_size {size}", batch.min_size));
         }
         section.finish();
         enabled.then_some(read)
@@ -127,7 +128,8 @@ impl BatchConfig {
             section.fault("flush_timeout", "must be positive");
         }
         if read.max_size != 0 && read.max_size < read.min_size {
-            section.fault("max_size", format_args!("{} is less than min_size {}", read.max_size, read.min_size));
+            section
+                .fault("max_size", format_args!("{} is less than min_size {}", read.max_size, read.min_size));
         }
         section.unsupported(&["partition"]);
         section.finish();

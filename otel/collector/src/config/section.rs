@@ -91,7 +91,11 @@ impl Section {
     /// The keys of the mapping below `key`, which stays to be read.
     #[must_use]
     pub(crate) fn names_below(&self, key: &str) -> Vec<String> {
-        self.entries.get(key).and_then(Value::as_object).map(|below| below.keys().cloned().collect()).unwrap_or_default()
+        self.entries
+            .get(key)
+            .and_then(Value::as_object)
+            .map(|below| below.keys().cloned().collect())
+            .unwrap_or_default()
     }
 
     /// Takes the raw value of `key`; `None` when it is absent.
@@ -210,7 +214,9 @@ impl Section {
         for key in keys {
             match self.take(key) {
                 None | Some(Value::Null) => {}
-                Some(_) => self.fault(key, "is not supported by this collector; remove it or run the official one"),
+                Some(_) => {
+                    self.fault(key, "is not supported by this collector; remove it or run the official one")
+                }
             }
         }
     }

@@ -46,7 +46,8 @@ impl GrpcServer {
     pub(crate) fn read(mut section: Section) -> Option<Self> {
         let endpoint = endpoint(&mut section, Some("localhost:4317"));
         let limit = section.number("max_recv_msg_size_mib").filter(|mib| *mib > 0);
-        let max_message = limit.map_or(DEFAULT_LIMIT, |mib| bounded_mib(&section, "max_recv_msg_size_mib", mib));
+        let max_message =
+            limit.map_or(DEFAULT_LIMIT, |mib| bounded_mib(&section, "max_recv_msg_size_mib", mib));
         let max_streams = section.number("max_concurrent_streams").unwrap_or(256);
         let mut keep = section.section_or_empty("keepalive");
         let mut parameters = keep.section_or_empty("server_parameters");
@@ -86,8 +87,15 @@ impl HttpServer {
         });
         transport(&mut section);
         section.unsupported(&[
-            "tls", "auth", "middlewares", "cors", "response_headers", "compression_algorithms", "write_timeout",
-            "idle_timeout", "keep_alives_enabled",
+            "tls",
+            "auth",
+            "middlewares",
+            "cors",
+            "response_headers",
+            "compression_algorithms",
+            "write_timeout",
+            "idle_timeout",
+            "keep_alives_enabled",
         ]);
         section.flag("include_metadata", false);
         section.finish();
@@ -119,7 +127,9 @@ pub(crate) fn endpoint(section: &mut Section, default: Option<&str>) -> Option<S
 /// `host:port`, where an empty host means all interfaces as it does in Go.
 pub(crate) fn listen_address(text: &str) -> Result<SocketAddr, String> {
     let full = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
-    let mut found = full.to_socket_addrs().map_err(|error| format!("`{text}` is not an address to listen on: {error}"))?;
+    let mut found = full
+        .to_socket_addrs()
+        .map_err(|error| format!("`{text}` is not an address to listen on: {error}"))?;
     found.next().ok_or_else(|| format!("`{text}` names no address"))
 }
 

@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
+use super::Id;
 use super::section::{Report, Section};
 use super::server::listen_address;
-use super::Id;
 use crate::pipeline::Signal;
 
 /// One pipeline: which data, through what, to where.
@@ -69,7 +69,8 @@ fn pipelines(mut section: Section) -> Vec<PipelineConfig> {
     for name in names {
         let id = Id::from(name.as_str());
         let Some(mut body) = section.section(&name) else { continue };
-        let mut ids = |key: &str| -> Vec<Id> { body.texts(key).iter().map(|text| Id::from(text.as_str())).collect() };
+        let mut ids =
+            |key: &str| -> Vec<Id> { body.texts(key).iter().map(|text| Id::from(text.as_str())).collect() };
         let (receivers, processors, exporters) = (ids("receivers"), ids("processors"), ids("exporters"));
         for (key, list) in [("receivers", &receivers), ("exporters", &exporters)] {
             if list.is_empty() {
@@ -97,8 +98,14 @@ fn telemetry(mut section: Section) -> TelemetryConfig {
     }
     logs.text("encoding");
     logs.unsupported(&[
-        "development", "disable_caller", "disable_stacktrace", "sampling", "output_paths", "error_output_paths",
-        "initial_fields", "processors",
+        "development",
+        "disable_caller",
+        "disable_stacktrace",
+        "sampling",
+        "output_paths",
+        "error_output_paths",
+        "initial_fields",
+        "processors",
     ]);
     logs.finish();
     let metrics = metrics(section.section("metrics"), &section.report().clone());

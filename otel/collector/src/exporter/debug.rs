@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use opentelemetry_proto::tonic::collector::{
-    logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest, trace::v1::ExportTraceServiceRequest,
+    logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,
+    trace::v1::ExportTraceServiceRequest,
 };
 use prost::Message as _;
 
@@ -52,7 +53,10 @@ impl ExporterConfig for Config {
         let name = format!("exporter_sent_{}", signal.items());
         let help = "Number of items successfully sent to destination";
         let sent = context.registry.counter(&name, help, &[("exporter", &exporter)]);
-        Ok(Built { consumer: Arc::new(Debugger { id: exporter, detailed: self.detailed, sent }), server: None })
+        Ok(Built {
+            consumer: Arc::new(Debugger { id: exporter, detailed: self.detailed, sent }),
+            server: None,
+        })
     }
 }
 

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Uri};
-use prost::Message as _;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
+use prost::Message as _;
 use tonic::client::Grpc;
 use tonic::codec::CompressionEncoding;
 use tonic::metadata::MetadataMap;
@@ -47,7 +47,13 @@ pub(super) fn configure(mut section: Section) -> Option<Box<dyn ExporterConfig>>
     let queue = QueueConfig::read(&mut section);
     let retry = RetryConfig::read(&mut section);
     section.unsupported(&[
-        "auth", "middlewares", "keepalive", "read_buffer_size", "write_buffer_size", "wait_for_ready", "balancer_name",
+        "auth",
+        "middlewares",
+        "keepalive",
+        "read_buffer_size",
+        "write_buffer_size",
+        "wait_for_ready",
+        "balancer_name",
         "authority",
     ]);
     section.finish();
@@ -79,7 +85,8 @@ impl ExporterConfig for Config {
             client: self.client.clone(),
             metadata: MetadataMap::from_headers(headers),
         };
-        let sender = Sender::build(id, signal, Arc::new(transport), self.queue.as_ref(), &self.retry, context)?;
+        let sender =
+            Sender::build(id, signal, Arc::new(transport), self.queue.as_ref(), &self.retry, context)?;
         Ok(Built { consumer: sender, server: None })
     }
 }
@@ -140,7 +147,9 @@ pub(super) fn note_partial(id: &str, reply: Bytes) {
     if reply.is_empty() {
         return;
     }
-    let Ok(ExportTraceServiceResponse { partial_success: Some(partial) }) = ExportTraceServiceResponse::decode(reply) else {
+    let Ok(ExportTraceServiceResponse { partial_success: Some(partial) }) =
+        ExportTraceServiceResponse::decode(reply)
+    else {
         return;
     };
     if partial.rejected_spans != 0 || !partial.error_message.is_empty() {

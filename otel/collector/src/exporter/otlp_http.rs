@@ -15,7 +15,9 @@ use super::otlp_grpc::{causes, note_partial};
 use super::sender::Sender;
 use super::{Built, ExporterConfig, SendError, Transport};
 use crate::Error;
-use crate::config::{ClientConfig, Compression, Id, QueueConfig, RetryConfig, Section, http_target, required};
+use crate::config::{
+    ClientConfig, Compression, Id, QueueConfig, RetryConfig, Section, http_target, required,
+};
 use crate::pipeline::{Batch, Signal};
 use crate::receiver::Fault;
 use crate::start::Context;
@@ -45,12 +47,18 @@ pub(super) fn configure(mut section: Section) -> Option<Box<dyn ExporterConfig>>
         let key = format!("{}_endpoint", signal.word());
         section.text(&key).map(|text| (key, text))
     });
-    let base = if own.iter().all(Option::is_some) { section.text("endpoint") } else { required_base(&mut section, &own) };
+    let base = if own.iter().all(Option::is_some) {
+        section.text("endpoint")
+    } else {
+        required_base(&mut section, &own)
+    };
     let targets = Signal::ALL.map(|signal| match (&own[signal as usize], &base) {
         (Some((key, text)), _) => http_target(&mut section, key, text),
-        (None, Some(base)) => {
-            http_target(&mut section, "endpoint", &format!("{}/v1/{}", base.trim_end_matches('/'), signal.word()))
-        }
+        (None, Some(base)) => http_target(
+            &mut section,
+            "endpoint",
+            &format!("{}/v1/{}", base.trim_end_matches('/'), signal.word()),
+        ),
         (None, None) => None,
     });
     if let Some(encoding) = section.text("encoding")
@@ -61,12 +69,28 @@ pub(super) fn configure(mut section: Section) -> Option<Box<dyn ExporterConfig>>
     let queue = QueueConfig::read(&mut section);
     let retry = RetryConfig::read(&mut section);
     section.unsupported(&[
-        "auth", "middlewares", "proxy_url", "read_buffer_size", "write_buffer_size", "compression_params", "cookies",
-        "max_idle_conns", "max_idle_conns_per_host", "max_conns_per_host", "idle_conn_timeout", "disable_keep_alives",
-        "http2_read_idle_timeout", "http2_ping_timeout", "force_attempt_http2", "profiles_endpoint",
+        "auth",
+        "middlewares",
+        "proxy_url",
+        "read_buffer_size",
+        "write_buffer_size",
+        "compression_params",
+        "cookies",
+        "max_idle_conns",
+        "max_idle_conns_per_host",
+        "max_conns_per_host",
+        "idle_conn_timeout",
+        "disable_keep_alives",
+        "http2_read_idle_timeout",
+        "http2_ping_timeout",
+        "force_attempt_http2",
+        "profiles_endpoint",
     ]);
     section.finish();
-    targets.iter().any(Option::is_some).then(|| Box::new(Config { targets, client, queue, retry }) as Box<dyn ExporterConfig>)
+    targets
+        .iter()
+        .any(Option::is_some)
+        .then(|| Box::new(Config { targets, client, queue, retry }) as Box<dyn ExporterConfig>)
 }
 
 fn required_base(section: &mut Section, own: &[Option<(String, String)>; 3]) -> Option<String> {
@@ -107,7 +131,8 @@ impl ExporterConfig for Config {
             http,
             client: self.client.clone(),
         };
-        let sender = Sender::build(id, signal, Arc::new(transport), self.queue.as_ref(), &self.retry, context)?;
+        let sender =
+            Sender::build(id, signal, Arc::new(transport), self.queue.as_ref(), &self.retry, context)?;
         Ok(Built { consumer: sender, server: None })
     }
 }
@@ -170,7 +195,8 @@ impl HttpTransport {
 
 /// gzip at level 1: on spans it is within a tenth of level 6 in size, at a third of its time.
 fn gzip(body: &[u8]) -> std::io::Result<Bytes> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::with_capacity(body.len() / 4), flate2::Compression::fast());
+    let mut encoder =
+        flate2::write::GzEncoder::new(Vec::with_capacity(body.len() / 4), flate2::Compression::fast());
     encoder.write_all(body)?;
     encoder.finish().map(Bytes::from)
 }

@@ -28,7 +28,8 @@ impl<'a> Waits<'a> {
         self.next = self.next.mul_f64(self.config.multiplier).min(self.config.max);
         // A backend cannot park us for ever: an hour is the longest wish that is granted.
         let wait = asked.map_or(own, |asked| own.max(asked.min(Duration::from_secs(3600))));
-        let in_time = self.config.max_elapsed.is_zero() || self.started.elapsed() + wait <= self.config.max_elapsed;
+        let in_time =
+            self.config.max_elapsed.is_zero() || self.started.elapsed() + wait <= self.config.max_elapsed;
         in_time.then_some(wait)
     }
 }

@@ -64,7 +64,9 @@ impl Sender {
     ) -> Result<Arc<Self>, Error> {
         let exporter = id.to_string();
         let labels = [("exporter", exporter.as_str())];
-        let counter = |word: &str, help| context.registry.counter(&format!("exporter_{word}_{}", signal.items()), help, &labels);
+        let counter = |word: &str, help| {
+            context.registry.counter(&format!("exporter_{word}_{}", signal.items()), help, &labels)
+        };
         let store = match queue.and_then(|queue| queue.storage.as_ref()) {
             Some(storage) => Some(context.storage(storage, &exporter, signal)?),
             None => None,
@@ -80,7 +82,8 @@ impl Sender {
             failed: counter("send_failed", "Number of items in failed attempts to send to destination"),
             stopping,
         });
-        let enqueue_failed = counter("enqueue_failed", "Number of items failed to be added to the sending queue");
+        let enqueue_failed =
+            counter("enqueue_failed", "Number of items failed to be added to the sending queue");
         let queue = queue.map(|config| (config, Arc::new(Queue::new(signal, config, store))));
         let dispatcher = queue.as_ref().map(|(config, queue)| {
             let labels = [("exporter", exporter.as_str()), ("data_type", signal.word())];

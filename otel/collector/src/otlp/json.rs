@@ -33,7 +33,8 @@ const fn base64(alphabet: &alphabet::Alphabet) -> GeneralPurpose {
 /// Those of the parser, with line and column.
 pub(crate) fn to_protobuf(signal: Signal, json: &[u8]) -> Result<Bytes, serde_json::Error> {
     // Text is checked once here, so that the parser need not check each string.
-    let text = std::str::from_utf8(json).map_err(|error| de::Error::custom(format_args!("not UTF-8: {error}")))?;
+    let text =
+        std::str::from_utf8(json).map_err(|error| de::Error::custom(format_args!("not UTF-8: {error}")))?;
     let mut out = Vec::with_capacity(json.len() / 2);
     let mut parser = serde_json::Deserializer::from_str(text);
     Body { shape: schema::request(signal), out: &mut out }.deserialize(&mut parser)?;
@@ -243,7 +244,9 @@ impl<'de> Visitor<'de> for Element<'_> {
         match self.field.kind {
             Kind::Double => self.double(number),
             // protobuf's JSON mapping takes 1.0 and 1e3 for whole numbers.
-            Kind::Varint(_) | Kind::Fixed64 { .. } | Kind::Fixed32 if number.fract() == 0.0 && number.abs() < 1e18 => {
+            Kind::Varint(_) | Kind::Fixed64 { .. } | Kind::Fixed32
+                if number.fract() == 0.0 && number.abs() < 1e18 =>
+            {
                 self.integer(number as i128)
             }
             _ => Err(E::invalid_type(de::Unexpected::Float(number), &self)),

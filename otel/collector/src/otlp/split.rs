@@ -131,7 +131,10 @@ fn child(shape: &'static Message) -> &'static Message {
 
 fn level<'a>(shape: &'static Message, bytes: &'a [u8]) -> Level<'a> {
     let repeats = |number: u32| {
-        shape.fields.iter().any(|field| field.number == number && field.repeated && matches!(field.kind, Kind::Message(_)))
+        shape
+            .fields
+            .iter()
+            .any(|field| field.number == number && field.repeated && matches!(field.kind, Kind::Message(_)))
     };
     let mut found = Level { head: Vec::new(), number: 1, children: Vec::new() };
     let mut reader = Reader::new(bytes);

@@ -119,8 +119,8 @@ fn identifier(id: &[u8], length: usize, required: bool) -> Result<(), Reason> {
 
 fn packed_numbers(kind: Kind, packed: &[u8]) -> Result<(), Reason> {
     match kind {
-        Kind::Fixed64 { .. } | Kind::Double if packed.len() % 8 == 0 => Ok(()),
-        Kind::Fixed32 if packed.len() % 4 == 0 => Ok(()),
+        Kind::Fixed64 { .. } | Kind::Double if packed.len().is_multiple_of(8) => Ok(()),
+        Kind::Fixed32 if packed.len().is_multiple_of(4) => Ok(()),
         Kind::Varint(_) => {
             let mut reader = Reader::new(packed);
             while reader.left() > 0 {

@@ -101,7 +101,11 @@ impl Gatherer {
                     _ => break,
                 }
             }
-            if batch.items >= self.config.send_size { self.by_size.add(1) } else { self.by_timeout.add(1) }
+            if batch.items >= self.config.send_size {
+                self.by_size.add(1)
+            } else {
+                self.by_timeout.add(1)
+            }
             for piece in split(batch, Limit::Items(self.config.max_size)) {
                 self.pass_on(piece).await;
             }
@@ -125,4 +129,3 @@ impl Gatherer {
         }
     }
 }
-

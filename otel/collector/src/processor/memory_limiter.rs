@@ -40,7 +40,8 @@ pub(super) fn configure(mut section: Section) -> Option<Box<dyn ProcessorConfig>
     let limit_percentage = section.number("limit_percentage").unwrap_or(0);
     let spike_percentage = section.number("spike_limit_percentage").unwrap_or(0);
     section.unsupported(&["min_gc_interval_when_soft_limited", "min_gc_interval_when_hard_limited"]);
-    for (key, value) in [("limit_percentage", limit_percentage), ("spike_limit_percentage", spike_percentage)] {
+    for (key, value) in [("limit_percentage", limit_percentage), ("spike_limit_percentage", spike_percentage)]
+    {
         if value > 100 {
             section.fault(key, "must be at most 100");
         }
@@ -65,10 +66,18 @@ pub(super) fn configure(mut section: Section) -> Option<Box<dyn ProcessorConfig>
 }
 
 impl ProcessorConfig for Config {
-    fn build(&self, id: &Id, signal: Signal, next: Arc<dyn Consumer>, context: &Context) -> Arc<dyn Consumer> {
+    fn build(
+        &self,
+        id: &Id,
+        signal: Signal,
+        next: Arc<dyn Consumer>,
+        context: &Context,
+    ) -> Arc<dyn Consumer> {
         let id = id.to_string();
         let labels = [("processor", id.as_str())];
-        let counter = |word, help| context.registry.counter(&format!("processor_{word}_{}", signal.items()), help, &labels);
+        let counter = |word, help| {
+            context.registry.counter(&format!("processor_{word}_{}", signal.items()), help, &labels)
+        };
         let above = Arc::new(AtomicBool::new(false));
         let watching = tokio::spawn(watch(id.clone(), self.soft_limit, self.check_interval, above.clone()));
         Arc::new(Limiter {
@@ -76,8 +85,14 @@ impl ProcessorConfig for Config {
             above,
             watching: watching.abort_handle(),
             interval: self.check_interval,
-            accepted: counter("accepted", "Number of items successfully pushed into the next component in the pipeline"),
-            refused: counter("refused", "Number of items that were rejected by the next component in the pipeline"),
+            accepted: counter(
+                "accepted",
+                "Number of items successfully pushed into the next component in the pipeline",
+            ),
+            refused: counter(
+                "refused",
+                "Number of items that were rejected by the next component in the pipeline",
+            ),
         })
     }
 }

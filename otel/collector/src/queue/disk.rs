@@ -74,16 +74,30 @@ impl Store {
         let fail = |source| Error::Storage { path: folder.to_owned(), source };
         fs::create_dir_all(folder).map_err(fail)?;
         let lock = File::create(folder.join("lock")).map_err(fail)?;
-        lock.try_lock().map_err(|_| fail(io::Error::new(io::ErrorKind::ResourceBusy, "another collector uses it")))?;
-        let mut writer =
-            Writer { folder: folder.to_owned(), fsync, segments: BTreeMap::new(), active: None, next: 0, _lock: lock };
+        lock.try_lock()
+            .map_err(|_| fail(io::Error::new(io::ErrorKind::ResourceBusy, "another collector uses it")))?;
+        let mut writer = Writer {
+            folder: folder.to_owned(),
+            fsync,
+            segments: BTreeMap::new(),
+            active: None,
+            next: 0,
+            _lock: lock,
+        };
         let recovered = writer.recover().map_err(fail)?;
         let (commands, inbox) = mpsc::channel();
-        let thread = std::thread::Builder::new().name("queue-writer".into()).spawn(move || writer.run(&inbox)).map_err(fail)?;
+        let thread = std::thread::Builder::new()
+            .name("queue-writer".into())
+            .spawn(move || writer.run(&inbox))
+            .map_err(fail)?;
         if !recovered.is_empty() {
             tracing::info!(folder = %folder.display(), requests = recovered.len(), "requests from before are in the queue");
         }
-        Ok(Self(Arc::new(Inner { commands, writer: Mutex::new(Some(thread)), recovered: Mutex::new(recovered) })))
+        Ok(Self(Arc::new(Inner {
+            commands,
+            writer: Mutex::new(Some(thread)),
+            recovered: Mutex::new(recovered),
+        })))
     }
 
     /// What was in the queue when it was opened, oldest first; given once.
@@ -141,7 +155,9 @@ impl Writer {
             let number = path.file_stem().and_then(|stem| u64::from_str_radix(stem.to_str()?, 16).ok());
             match (number, path.extension().and_then(|extension| extension.to_str())) {
                 (Some(number), Some("segment")) => numbers.push((number, path)),
-                (Some(_), Some("settled")) if !path.with_extension("segment").exists() => fs::remove_file(path)?,
+                (Some(_), Some("settled")) if !path.with_extension("segment").exists() => {
+                    fs::remove_file(path)?
+                }
                 _ => {}
             }
         }
@@ -153,10 +169,14 @@ impl Writer {
                 Ok((segment, _)) if segment.open == 0 => segment.delete()?,
                 Ok((segment, found)) => {
                     let file = Arc::new(segment.reader()?);
-                    recovered.extend(found.into_iter().map(|found| (found.items, Location::new(number, found, &file))));
+                    recovered.extend(
+                        found.into_iter().map(|found| (found.items, Location::new(number, found, &file))),
+                    );
                     self.segments.insert(number, segment);
                 }
-                Err(error) if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) => {
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) =>
+                {
                     let aside = path.with_extension("damaged");
                     tracing::error!(file = %path.display(), aside = %aside.display(), "a queue file is damaged and was set aside");
                     fs::rename(&path, aside)?;
@@ -206,7 +226,11 @@ impl Writer {
     }
 
     fn append(&mut self, entry: &Entry) -> io::Result<(Location, Found)> {
-        let full = self.active.as_ref().and_then(|(number, _)| self.segments.get(number)).is_none_or(|s| s.end >= SEGMENT_BYTES);
+        let full = self
+            .active
+            .as_ref()
+            .and_then(|(number, _)| self.segments.get(number))
+            .is_none_or(|s| s.end >= SEGMENT_BYTES);
         if full {
             // What was waiting in the closed segment is on disk by the time its successor's requests are acknowledged.
             self.sync_active()?;

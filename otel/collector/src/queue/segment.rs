@@ -60,8 +60,14 @@ impl Segment {
         if file.read_exact_at(&mut magic, 0).is_err() || &magic != MAGIC {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "not a queue segment"));
         }
-        let mut segment =
-            Self { path: path.to_owned(), file, settled_file: None, end: MAGIC.len() as u64, records: 0, open: 0 };
+        let mut segment = Self {
+            path: path.to_owned(),
+            file,
+            settled_file: None,
+            end: MAGIC.len() as u64,
+            records: 0,
+            open: 0,
+        };
         let settled = segment.read_settled()?;
         let mut found = Vec::new();
         while let Some((next, sound)) = segment.read_record(size)? {
@@ -125,7 +131,8 @@ impl Segment {
     pub(crate) fn settle(&mut self, records: &[u32]) -> io::Result<()> {
         self.open = self.open.saturating_sub(u32::try_from(records.len()).unwrap_or(u32::MAX));
         if self.settled_file.is_none() {
-            let file = OpenOptions::new().append(true).create(true).open(self.path.with_extension("settled"))?;
+            let file =
+                OpenOptions::new().append(true).create(true).open(self.path.with_extension("settled"))?;
             self.settled_file = Some(file);
         }
         let numbers: Vec<u8> = records.iter().flat_map(|record| record.to_le_bytes()).collect();
@@ -147,7 +154,8 @@ impl Segment {
     fn write(&mut self, head: &[u8], parts: &[Bytes]) -> io::Result<()> {
         use std::io::Seek;
         self.file.seek(io::SeekFrom::Start(self.end))?;
-        let mut slices: Vec<IoSlice<'_>> = std::iter::once(head).chain(parts.iter().map(AsRef::as_ref)).map(IoSlice::new).collect();
+        let mut slices: Vec<IoSlice<'_>> =
+            std::iter::once(head).chain(parts.iter().map(AsRef::as_ref)).map(IoSlice::new).collect();
         let mut left = slices.as_mut_slice();
         while !left.is_empty() {
             // The kernel takes 1,024 pieces at a time.

@@ -64,7 +64,10 @@ impl Guarded {
     }
 
     /// Reads the whole body, at most `limit` bytes. The permits come with it.
-    pub(crate) async fn collect(mut self, limit: usize) -> Result<(Bytes, Option<OwnedSemaphorePermit>), BodyError> {
+    pub(crate) async fn collect(
+        mut self,
+        limit: usize,
+    ) -> Result<(Bytes, Option<OwnedSemaphorePermit>), BodyError> {
         if self.size_hint().lower() > limit as u64 {
             return Err(BodyError::TooLarge(limit));
         }
@@ -91,7 +94,10 @@ impl Body for Guarded {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match Pin::new(&mut self.inner).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(data) = frame.data_ref()

@@ -46,8 +46,8 @@ impl Encoding {
             Self::Gzip => read(flate2::read::MultiGzDecoder::new(&body[..]), &body, limit, "gzip"),
             Self::Deflate => read(flate2::read::ZlibDecoder::new(&body[..]), &body, limit, "deflate"),
             Self::Zstd => {
-                let mut decoder =
-                    zstd::stream::read::Decoder::with_buffer(&body[..]).map_err(|_| DecompressError::Corrupt("zstd"))?;
+                let mut decoder = zstd::stream::read::Decoder::with_buffer(&body[..])
+                    .map_err(|_| DecompressError::Corrupt("zstd"))?;
                 decoder.window_log_max(ZSTD_WINDOW_LOG).map_err(|_| DecompressError::Corrupt("zstd"))?;
                 read(decoder, &body, limit, "zstd")
             }

@@ -30,14 +30,23 @@ pub(crate) fn service(settings: &GrpcServer, intake: Arc<Intake>, budget: Budget
     }
 }
 
-async fn answer(settings: GrpcServer, intake: Arc<Intake>, budget: Budget, request: Request<Incoming>) -> Response<Body> {
+async fn answer(
+    settings: GrpcServer,
+    intake: Arc<Intake>,
+    budget: Budget,
+    request: Request<Incoming>,
+) -> Response<Body> {
     let path = request.uri().path();
     let found = Signal::ALL.into_iter().find(|signal| signal.grpc_path() == path && intake.takes(*signal));
     let Some(signal) = found else {
         let text = format!("{path} is not served: only OTLP's Export for the signals that have a pipeline");
         return Status::unimplemented(text).into_http();
     };
-    if !request.headers().get("content-type").is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")) {
+    if !request
+        .headers()
+        .get("content-type")
+        .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+    {
         return Response::builder().status(415).body(Body::empty()).unwrap_or_default();
     }
     let request = request.map(|body| {

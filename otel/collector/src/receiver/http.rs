@@ -26,7 +26,11 @@ enum Format {
 }
 
 /// The service behind the HTTP listener.
-pub(crate) fn service(settings: &HttpServer, intake: Arc<Intake>, budget: Budget) -> impl Handler<Full<Bytes>> {
+pub(crate) fn service(
+    settings: &HttpServer,
+    intake: Arc<Intake>,
+    budget: Budget,
+) -> impl Handler<Full<Bytes>> {
     let settings = Arc::new(settings.clone());
     move |request: Request<Incoming>| {
         let (settings, intake, budget) = (settings.clone(), intake.clone(), budget.clone());
@@ -52,7 +56,11 @@ async fn handle(
     let path = request.uri().path();
     let found = settings.paths.iter().position(|known| known == path).map(|at| Signal::ALL[at]);
     let signal = found.filter(|signal| intake.takes(*signal)).ok_or_else(|| {
-        Fault::new(StatusCode::NOT_FOUND, Code::NotFound, format!("{path} is not served, {} are", settings.paths.join(", ")))
+        Fault::new(
+            StatusCode::NOT_FOUND,
+            Code::NotFound,
+            format!("{path} is not served, {} are", settings.paths.join(", ")),
+        )
     })?;
     if request.method() != Method::POST {
         return Err(Fault::new(StatusCode::METHOD_NOT_ALLOWED, Code::Unimplemented, "only POST is allowed"));
@@ -61,18 +69,20 @@ async fn handle(
         let text = "the content type must be application/x-protobuf or application/json";
         Fault::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument, text)
     })?;
-    let encoding = Encoding::from_header(text_of(request.headers(), "content-encoding")).ok_or_else(|| {
-        let text = "the content encoding must be gzip, zstd, deflate or identity";
-        Fault::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument, text)
-    })?;
+    let encoding =
+        Encoding::from_header(text_of(request.headers(), "content-encoding")).ok_or_else(|| {
+            let text = "the content encoding must be gzip, zstd, deflate or identity";
+            Fault::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument, text)
+        })?;
     let body = Guarded::new(request.into_body(), settings.read_timeout, budget.clone());
     let (bytes, _held) = body.collect(settings.max_body).await?;
     let bytes = encoding.decompress(bytes, settings.max_body)?;
     let _unpacked = if encoding == Encoding::Identity { None } else { Some(budget.take(bytes.len())?) };
     let bytes = match format {
         Format::Protobuf => bytes,
-        Format::Json => json::to_protobuf(signal, &bytes)
-            .map_err(|error| Fault::new(StatusCode::BAD_REQUEST, Code::InvalidArgument, format!("not OTLP/JSON: {error}")))?,
+        Format::Json => json::to_protobuf(signal, &bytes).map_err(|error| {
+            Fault::new(StatusCode::BAD_REQUEST, Code::InvalidArgument, format!("not OTLP/JSON: {error}"))
+        })?,
     };
     Ok(intake.accept(signal, bytes).await?)
 }

@@ -47,7 +47,11 @@ impl Fault {
         if !grpc.details().is_empty() {
             return Bytes::copy_from_slice(grpc.details());
         }
-        let status = tonic_types::Status { code: self.code as i32, message: self.message.clone(), details: Vec::new() };
+        let status = tonic_types::Status {
+            code: self.code as i32,
+            message: self.message.clone(),
+            details: Vec::new(),
+        };
         status.encode_to_vec().into()
     }
 
@@ -70,7 +74,10 @@ impl Fault {
 
     /// From the body of an HTTP reply in protobuf: the backend's message.
     pub(crate) fn message_of(body: &[u8]) -> Option<String> {
-        tonic_types::Status::decode(body).ok().map(|status| status.message).filter(|message| !message.is_empty())
+        tonic_types::Status::decode(body)
+            .ok()
+            .map(|status| status.message)
+            .filter(|message| !message.is_empty())
     }
 }
 
@@ -100,7 +107,9 @@ impl From<BodyError> for Fault {
                 ..Self::new(StatusCode::TOO_MANY_REQUESTS, Code::Unavailable, message)
             },
             // Without RetryInfo: it will be as large the next time.
-            BodyError::TooLarge(_) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted, message),
+            BodyError::TooLarge(_) => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted, message)
+            }
             BodyError::Broken(_) => Self::new(StatusCode::BAD_REQUEST, Code::Cancelled, message),
         }
     }
@@ -110,7 +119,9 @@ impl From<DecompressError> for Fault {
     fn from(error: DecompressError) -> Self {
         let message = error.to_string();
         match error {
-            DecompressError::TooLarge(_) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted, message),
+            DecompressError::TooLarge(_) => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted, message)
+            }
             DecompressError::Corrupt(_) => Self::new(StatusCode::BAD_REQUEST, Code::InvalidArgument, message),
         }
     }

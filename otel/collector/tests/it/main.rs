@@ -1,0 +1,6 @@
+//! The collector through its public faces: sockets, files, its configuration.
+
+#![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
+
+mod forward;
+mod rig;
