@@ -1,0 +1,277 @@
+//! Messages: at least once, in order per order, nothing lost, nobody held up by another's trouble.
+
+use std::{
+    collections::HashMap,
+    path::Path,
+    sync::{
+        LazyLock, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use axum::{
+    Json, Router,
+    extract::Path as Param,
+    http::StatusCode,
+    routing::{get, post},
+};
+use chassis::{App, Error, Kind, Message, Running, Settings, Start};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::support::{eventually, service, settings, start};
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Body {
+    text: String,
+}
+
+type Seen = HashMap<String, Vec<(String, u32)>>;
+
+/// What receivers saw, by order: the tests of this file run in one process, so each uses order ids of its own.
+static SEEN: LazyLock<Mutex<Seen>> = LazyLock::new(Mutex::default);
+static FAIL_ONCE: AtomicBool = AtomicBool::new(true);
+static CRASHES: AtomicBool = AtomicBool::new(true);
+
+fn seen(order: &str) -> Vec<String> {
+    SEEN.lock().unwrap().get(order).into_iter().flatten().map(|(text, _)| text.clone()).collect()
+}
+
+fn sender(start: &Start) -> App {
+    start.subscribe("thing.done", "notification");
+    let (bus, database) = (start.bus.clone(), start.database.clone());
+    let publish = move |Param((order, text)): Param<(String, String)>| {
+        let (bus, database) = (bus.clone(), database.clone());
+        async move {
+            let mut tx = database.begin().await?;
+            bus.publish(&mut tx, "thing.done", &order, &Body { text: text.clone() }).await?;
+            if text == "rollback" {
+                return Err(Error::conflict("rolled back"));
+            }
+            tx.commit().await?;
+            Ok::<_, Error>(())
+        }
+    };
+    App::new().http(Router::new().route("/send/{order}/{text}", post(publish)))
+}
+
+fn receiver(_: &Start) -> App {
+    App::new().on("thing.done", |message: Message<Body>| async move {
+        let text = message.body.text.clone();
+        match text.as_str() {
+            "hang" => std::future::pending::<()>().await,
+            "fails-once" if FAIL_ONCE.swap(false, Ordering::SeqCst) => {
+                return Err(Error::new(Kind::Unavailable, "not now"));
+            }
+            "cut-down" if CRASHES.load(Ordering::SeqCst) => std::future::pending::<()>().await,
+            "hopeless" => return Err(Error::invalid("never")),
+            "panics" => panic!("by request"),
+            _ => {}
+        }
+        SEEN.lock().unwrap().entry(message.order_id).or_default().push((text, message.delivery));
+        Ok(())
+    })
+}
+
+async fn send(url: &str, order: &str, text: &str) -> StatusCode {
+    reqwest::Client::new().post(format!("{url}/send/{order}/{text}")).send().await.unwrap().status()
+}
+
+async fn book(running: &Running, name: &str) -> Value {
+    reqwest::get(format!("{}/{name}", running.url)).await.unwrap().json().await.unwrap()
+}
+
+fn to(folder: &Path, notification: &str) -> Settings {
+    settings(folder, "sender", &[("NOTIFICATION_URL", notification)])
+}
+
+async fn delivered(order: &str, want: &[&str]) {
+    eventually(&format!("{order} gets {want:?}"), async || (seen(order) == want).then_some(())).await;
+}
+
+#[tokio::test]
+async fn messages_of_an_order_arrive_once_and_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let receiving = start(service("notification", receiver), settings(dir.path(), "r", &[])).await;
+    let sending = start(service("tracking", sender), to(dir.path(), &receiving.url)).await;
+    let texts: Vec<String> = (0..20).map(|n| n.to_string()).collect();
+    for text in &texts {
+        assert_eq!(send(&sending.url, "o-order", text).await, 200);
+    }
+    delivered("o-order", &texts.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    eventually("the outbox is empty", async || (book(&sending, "outbox").await["open"] == 0).then_some(()))
+        .await;
+    sending.stop().await.unwrap();
+    receiving.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_rolled_back_transaction_sends_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let receiving = start(service("notification", receiver), settings(dir.path(), "r", &[])).await;
+    let sending = start(service("tracking", sender), to(dir.path(), &receiving.url)).await;
+    assert_eq!(send(&sending.url, "o-rollback", "rollback").await, 409);
+    assert_eq!(send(&sending.url, "o-rollback", "kept").await, 200);
+    delivered("o-rollback", &["kept"]).await;
+    assert_eq!(book(&receiving, "inbox").await["done"], 1);
+}
+
+#[tokio::test]
+async fn what_was_committed_before_a_kill_is_sent_after_the_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    // Nobody listens there yet: the event is committed and cannot leave.
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = nobody.local_addr().unwrap().to_string();
+    let url = format!("http://{address}");
+    drop(nobody);
+    let sending = start(service("tracking", sender), to(dir.path(), &url)).await;
+    assert_eq!(send(&sending.url, "o-kill", "survives").await, 200);
+    sending.kill().await;
+
+    let sending = start(service("tracking", sender), to(dir.path(), &url)).await;
+    let failing = eventually("a failed attempt is in the book", async || {
+        let outbox = book(&sending, "outbox").await;
+        (outbox["messages"][0]["attempts"].as_i64()? > 0).then_some(outbox)
+    });
+    let failing = failing.await;
+    assert_eq!(failing["open"], 1);
+    assert_eq!(failing["messages"][0]["order_id"], "o-kill");
+    let receiving =
+        start(service("notification", receiver), settings(dir.path(), "r", &[("WAYBILL_LISTEN", &address)]))
+            .await;
+    delivered("o-kill", &["survives"]).await;
+    receiving.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_receiver_killed_at_work_begins_again_with_a_higher_delivery_number() {
+    let dir = tempfile::tempdir().unwrap();
+    let receiving = start(service("notification", receiver), settings(dir.path(), "r", &[])).await;
+    let sending = start(service("tracking", sender), to(dir.path(), &receiving.url)).await;
+    assert_eq!(send(&sending.url, "o-cut", "cut-down").await, 200);
+    eventually("the sender's book is empty", async || {
+        (book(&sending, "outbox").await["open"] == 0).then_some(())
+    })
+    .await;
+    receiving.kill().await;
+    CRASHES.store(false, Ordering::SeqCst);
+    let receiving = start(service("notification", receiver), settings(dir.path(), "r", &[])).await;
+    delivered("o-cut", &["cut-down"]).await;
+    assert_eq!(SEEN.lock().unwrap()["o-cut"][0].1, 2);
+    receiving.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_hanging_message_holds_up_only_its_own_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let quick = settings(dir.path(), "r", &[("WAYBILL_DRAIN_TIMEOUT", "100ms")]);
+    let receiving = start(service("notification", receiver), quick).await;
+    let sending = start(service("tracking", sender), to(dir.path(), &receiving.url)).await;
+    send(&sending.url, "o-hang", "hang").await;
+    send(&sending.url, "o-hang", "behind").await;
+    for n in 0..10 {
+        send(&sending.url, &format!("o-free-{n}"), "passes").await;
+    }
+    for n in 0..10 {
+        delivered(&format!("o-free-{n}"), &["passes"]).await;
+    }
+    assert_eq!(seen("o-hang"), Vec::<String>::new());
+    assert_eq!(book(&receiving, "inbox").await["open"], 2);
+    receiving.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_failure_is_tried_again_and_a_hopeless_one_is_set_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    let receiving = start(service("notification", receiver), settings(dir.path(), "r", &[])).await;
+    let sending = start(service("tracking", sender), to(dir.path(), &receiving.url)).await;
+    send(&sending.url, "o-again", "fails-once").await;
+    send(&sending.url, "o-never", "hopeless").await;
+    send(&sending.url, "o-never", "after").await;
+    send(&sending.url, "o-panic", "panics").await;
+    delivered("o-again", &["fails-once"]).await;
+    assert_eq!(SEEN.lock().unwrap()["o-again"][0].1, 2);
+    delivered("o-never", &["after"]).await;
+    let inbox = eventually("both troubles are in the book", async || {
+        let inbox = book(&receiving, "inbox").await;
+        (inbox["messages"].as_array()?.iter().filter(|m| m["last_error"] != "").count() == 2).then_some(inbox)
+    });
+    assert_eq!(inbox.await["dead"], 1);
+}
+
+async fn event(url: &str, id: &str, headers: &[(&'static str, &str)], body: &'static str) -> StatusCode {
+    let base = [
+        ("ce-specversion", "1.0"),
+        ("ce-source", "/test"),
+        ("ce-type", "thing.done"),
+        ("ce-subject", "o-raw"),
+        ("content-type", "application/json"),
+    ];
+    let mut all = http::HeaderMap::new();
+    for (name, value) in base.iter().chain(headers) {
+        all.insert(*name, value.parse().unwrap());
+    }
+    if !id.is_empty() {
+        all.insert("ce-id", id.parse().unwrap());
+    }
+    reqwest::Client::new()
+        .post(format!("{url}/events"))
+        .headers(all)
+        .body(body)
+        .send()
+        .await
+        .unwrap()
+        .status()
+}
+
+#[tokio::test]
+async fn a_known_event_is_acknowledged_and_done_once_and_bad_ones_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let receiving = start(service("notification", receiver), settings(dir.path(), "r", &[])).await;
+    let url = &receiving.url;
+    let good = r#"{"text":"raw"}"#;
+    assert_eq!(event(url, "e-1", &[], good).await, 202);
+    assert_eq!(event(url, "e-1", &[], good).await, 200);
+    delivered("o-raw", &["raw"]).await;
+    assert_eq!(event(url, "e-1", &[], good).await, 200);
+    for (id, headers, body) in [
+        ("", &[][..], good),
+        ("e-2", &[("ce-specversion", "0.3")][..], good),
+        ("e-3", &[("ce-type", "thing.unheard-of")][..], good),
+        ("e-4", &[][..], "{"),
+        ("e-5", &[][..], r#"{"text":1}"#),
+        ("e-6", &[("ce-subject", "")][..], good),
+    ] {
+        assert_eq!(event(url, id, headers, body).await, 400, "{id}");
+    }
+    assert_eq!(event(url, "e-7", &[("content-type", "text/plain")], good).await, 415);
+    assert_eq!(event(url, "e-8", &[], good).await, 202);
+    delivered("o-raw", &["raw", "raw"]).await;
+}
+
+#[tokio::test]
+async fn a_refused_message_does_not_hold_up_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let picky = |_: &Start| {
+        let take = async |Json(v): Json<Value>| {
+            if v["text"] == "poison" {
+                return Err(Error::invalid("poison"));
+            }
+            SEEN.lock().unwrap().entry("o-picky".to_owned()).or_default().push((v["text"].to_string(), 1));
+            Ok(())
+        };
+        App::new().http(Router::new().route("/events", post(take)).route("/x", get(async || "")))
+    };
+    let receiving = start(service("picky", picky), settings(dir.path(), "p", &[])).await;
+    let sending = start(service("tracking", sender), to(dir.path(), &receiving.url)).await;
+    send(&sending.url, "o-picky", "poison").await;
+    send(&sending.url, "o-picky", "next").await;
+    delivered("o-picky", &["\"next\""]).await;
+    let left = eventually("only the poison is left", async || {
+        let outbox = book(&sending, "outbox").await;
+        (outbox["open"] == 1).then_some(outbox)
+    });
+    let left = left.await;
+    assert_eq!(left["messages"][0]["refused"], true);
+    assert_eq!(left["messages"][0]["last_error"], "answered 400");
+}
