@@ -9,16 +9,16 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use serde::Serialize;
-use telemetry::context::{self, Scope, StoredContext};
+use telemetry::context::{Scope, StoredContext};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use crate::{Database, Error, Settings, Start, Tx, error::Result};
+use crate::{Database, Error, Settings, Start, Tx, carried, due::now_ms, error::Result};
 
 pub mod cloudevents;
 mod inbox;
@@ -118,11 +118,6 @@ impl Bus {
     ) -> Result<()> {
         let id = Uuid::now_v7().to_string();
         let created = telemetry::messaging::create(&span_of(event_type, &id, order_id));
-        let mut baggage: BTreeMap<String, String> = contracts::keys::BAGGAGE
-            .iter()
-            .filter_map(|key| Some(((*key).to_owned(), context::baggage(key)?)))
-            .collect();
-        baggage.insert(contracts::keys::ORDER_ID.to_owned(), order_id.to_owned());
         let event = Event {
             id,
             source: self.0.source.to_owned(),
@@ -130,7 +125,7 @@ impl Bus {
             subject: order_id.to_owned(),
             body: serde_json::to_string(body).map_err(Error::internal)?,
             created,
-            baggage,
+            baggage: carried::baggage(order_id),
             created_unix_ms: now_ms(),
         };
         let subscribers = self.destinations();
@@ -165,7 +160,7 @@ impl Start {
 impl Event {
     /// A context that bears the event's baggage and no span.
     fn scope(&self) -> Scope {
-        self.baggage.iter().fold(context::root(), |scope, (k, v)| scope.with_baggage(k, v))
+        carried::scope(&self.baggage)
     }
 
     fn baggage_text(&self) -> String {
@@ -175,26 +170,4 @@ impl Event {
 
 fn span_of(event_type: &str, id: &str, order_id: &str) -> telemetry::messaging::Message {
     telemetry::messaging::Message::new(event_type.to_owned(), id).conversation(order_id)
-}
-
-/// Growing pauses with jitter: 100 ms after the first failure, `most` at most.
-fn pause(failures: i64, most: Duration) -> Duration {
-    use backon::BackoffBuilder;
-    let builder = backon::ExponentialBuilder::default()
-        .with_min_delay(Duration::from_millis(100))
-        .with_max_delay(most)
-        .without_max_times()
-        .with_jitter();
-    builder.build().nth(usize::try_from(failures.clamp(0, 16)).unwrap_or(0)).unwrap_or(most)
-}
-
-/// Pauses are kept as wall-clock times, since they must survive the process. So that a clock that was set back cannot
-/// stretch them, a time further away than any pause counts as due, and a start makes everything due.
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
-
-fn ms(d: Duration) -> i64 {
-    i64::try_from(d.as_millis()).unwrap_or(i64::MAX)
 }

@@ -19,10 +19,13 @@
 //! ```
 
 pub mod bus;
+mod carried;
 pub mod client;
 pub mod database;
 pub mod deadline;
+pub mod due;
 mod edge;
+mod errands;
 pub mod error;
 mod health;
 pub mod problem;
@@ -32,8 +35,10 @@ mod service;
 mod settings;
 
 pub use bus::{Bus, Message};
+pub use carried::Carried;
 pub use client::{Channel, Http, retry};
 pub use database::{Database, Traced, Tx};
+pub use errands::{Errand, Errands};
 pub use error::{Error, Kind, Result};
 pub use run::{RunError, Running, check, run, run_until, start};
 pub use service::{App, Service, Start};

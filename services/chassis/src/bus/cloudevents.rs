@@ -3,17 +3,18 @@
 //! `ce-traceparent` and `ce-tracestate` (distributed tracing extension) are the event's creation; `traceparent` and
 //! `baggage` are the transport's, as of every request.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use http::HeaderMap;
 use reqwest_middleware::ClientWithMiddleware;
-use telemetry::context::{self, StoredContext};
+use telemetry::context::StoredContext;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{Event, Transport, Undelivered, now_ms};
+use super::{Event, Transport, Undelivered};
 use crate::{
-    Settings,
+    Settings, carried,
+    due::now_ms,
     error::{Error, Result},
 };
 
@@ -91,11 +92,7 @@ pub(crate) fn read(headers: &HeaderMap, body: &[u8]) -> Result<Event> {
     }
     let body = std::str::from_utf8(body).map_err(|_| bad("the event's data is not UTF-8"))?;
     let subject = required(headers, "ce-subject")?;
-    let mut baggage: BTreeMap<String, String> = contracts::keys::BAGGAGE
-        .iter()
-        .filter_map(|key| Some(((*key).to_owned(), context::baggage(key)?)))
-        .collect();
-    baggage.insert(contracts::keys::ORDER_ID.to_owned(), subject.clone());
+    let baggage = carried::baggage(&subject);
     let optional = |name| text(headers, name).unwrap_or_default();
     Ok(Event {
         id: required(headers, "ce-id")?,

@@ -1,6 +1,6 @@
 //! The receiving side: `POST /events` commits and replies, a worker does the work.
 
-use std::{collections::HashSet, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
@@ -14,13 +14,14 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use sqlx::{Row, any::AnyRow};
 use telemetry::{context, context::StoredContext, messaging};
-use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Bus, Event, cloudevents, ms, now_ms, outbox, pause, span_of};
+use super::{Bus, Event, cloudevents, outbox, span_of};
 use crate::{
     Traced,
+    due::{ms, now_ms, pause},
     edge::panic_text,
+    errands::{Errand, Errands},
     error::{Error, Result},
 };
 
@@ -55,8 +56,6 @@ struct Typed<T, F> {
 
 /// Longest pause between two tries of one message.
 const LATER: Duration = Duration::from_secs(30);
-/// The worker looks again after this time even if nobody woke it.
-const SWEEP: Duration = Duration::from_secs(1);
 
 pub(crate) fn consumer<T, F, Fut>(event_type: &'static str, handler: F) -> Arc<dyn Consumer>
 where
@@ -125,46 +124,26 @@ pub(crate) async fn work(bus: Bus, consumers: Consumers, stop: CancellationToken
     if let Err(e) = reopen(&bus).await {
         tracing::warn!(error = %e, "cannot prepare the inbox");
     }
-    let mut tasks: JoinSet<String> = JoinSet::new();
-    let mut busy = HashSet::new();
-    while !stop.is_cancelled() {
-        match due(&bus).await {
-            Ok(open) => {
-                for (event, delivery) in open {
-                    let consumer = consumers.iter().find(|c| c.event_type() == event.event_type);
+    let errands = Errands::with_bell("inbox", bus.0.at_once, drain, bus.0.arrived.clone());
+    let load = |rows| {
+        let (bus, consumers) = (bus.clone(), consumers.clone());
+        async move {
+            let open = due(&bus, rows).await?;
+            Ok(open
+                .into_iter()
+                .filter_map(|(event, delivery)| {
                     // A type that an older version took stays in the inbox, where `GET /inbox` shows it.
-                    let Some(consumer) = consumer.cloned() else { continue };
-                    let key = format!("{} {}", event.source, event.id);
-                    if busy.len() < bus.0.at_once && busy.insert(key.clone()) {
-                        let bus = bus.clone();
-                        tasks.spawn(async move {
-                            process(&bus, consumer, event, delivery).await;
-                            key
-                        });
-                    }
-                }
-            }
-            Err(e) => tracing::warn!(error = %e, "cannot read the inbox"),
+                    let consumer = consumers.iter().find(|c| c.event_type() == event.event_type)?.clone();
+                    let (bus, key) = (bus.clone(), format!("{} {}", event.source, event.id));
+                    Some(Errand {
+                        key,
+                        work: Box::pin(async move { process(&bus, consumer, event, delivery).await }),
+                    })
+                })
+                .collect())
         }
-        let done = tokio::select! {
-            done = tasks.join_next(), if !tasks.is_empty() => done,
-            () = bus.0.arrived.notified() => None,
-            () = tokio::time::sleep(SWEEP) => None,
-            () = stop.cancelled() => None,
-        };
-        done.into_iter().flatten().for_each(|key| {
-            busy.remove(&key);
-        });
-        while let Some(done) = tasks.try_join_next() {
-            done.into_iter().for_each(|key| {
-                busy.remove(&key);
-            });
-        }
-    }
-    let rest = async { while tasks.join_next().await.is_some() {} };
-    if timeout(drain, rest).await.is_err() {
-        tracing::warn!("messages under way were cut; they begin again after the next start");
-    }
+    };
+    errands.run(stop, load).await;
 }
 
 /// One delivery, in its `process` span.
@@ -234,7 +213,7 @@ async fn reopen(bus: &Bus) -> Result<(), sqlx::Error> {
 }
 
 /// What is due, the oldest event of each order only.
-async fn due(bus: &Bus) -> Result<Vec<(Event, u32)>, sqlx::Error> {
+async fn due(bus: &Bus, rows: i64) -> Result<Vec<(Event, u32)>, sqlx::Error> {
     let now = now_ms();
     let rows = sqlx::query(
         "SELECT source, event_id, event_type, subject, body, traceparent, tracestate, baggage, received_unix_ms, delivery \
@@ -244,7 +223,7 @@ async fn due(bus: &Bus) -> Result<Vec<(Event, u32)>, sqlx::Error> {
     )
     .bind(now)
     .bind(now + ms(LATER) * 2)
-    .bind(i64::try_from(2 * bus.0.at_once).unwrap_or(512))
+    .bind(rows)
     .fetch_all(bus.0.database.read())
     .await?;
     rows.iter().map(open).collect()

@@ -8,8 +8,12 @@ use telemetry::context::StoredContext;
 use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Bus, Destination, Event, Undelivered, ms, now_ms, pause, span_of};
-use crate::{Traced, Tx, error::Result};
+use super::{Bus, Destination, Event, Undelivered, span_of};
+use crate::{
+    Traced, Tx,
+    due::{ms, now_ms, pause},
+    error::Result,
+};
 
 /// Deliveries to one subscriber at once.
 const AT_ONCE: usize = 64;
