@@ -5,6 +5,8 @@
 
 use std::fmt::Write as _;
 
+use time::OffsetDateTime;
+
 const NANOSECOND: u64 = 1;
 const MICROSECOND: u64 = 1_000 * NANOSECOND;
 const MILLISECOND: u64 = 1_000 * MICROSECOND;
@@ -142,6 +144,17 @@ pub(crate) fn format_duration(nanos: i64) -> String {
     }
 }
 
+/// Unix nanoseconds as Go prints a `time.Time` in UTC: `2026-11-21 04:22:16.009 +0000 UTC`.
+pub(crate) fn format_time(nanos: u64) -> String {
+    let Ok(time) = OffsetDateTime::from_unix_timestamp_nanos(i128::from(nanos)) else {
+        return nanos.to_string();
+    };
+    let (date, hour, minute, second) = (time.date(), time.hour(), time.minute(), time.second());
+    let fraction = format!(".{:09}", time.nanosecond());
+    let fraction = fraction.trim_end_matches('0').trim_end_matches('.');
+    format!("{date} {hour:02}:{minute:02}:{second:02}{fraction} +0000 UTC")
+}
+
 /// `value / unit` without trailing zeros.
 fn decimal(value: u64, unit: u64) -> String {
     let (whole, rest) = (value / unit, value % unit);
@@ -252,6 +265,13 @@ mod tests {
         ] {
             assert_eq!(format_duration(nanos), text);
         }
+    }
+
+    #[test]
+    fn times_are_printed_as_go_prints_them() {
+        assert_eq!(format_time(0), "1970-01-01 00:00:00 +0000 UTC");
+        assert_eq!(format_time(1_700_000_000_009_000_000), "2023-11-14 22:13:20.009 +0000 UTC");
+        assert_eq!(format_time(1_700_000_000_000_000_001), "2023-11-14 22:13:20.000000001 +0000 UTC");
     }
 
     proptest! {

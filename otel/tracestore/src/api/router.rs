@@ -107,6 +107,10 @@ impl Shared {
         self.0.max_traces
     }
 
+    pub(crate) fn max_clock_skew(&self) -> Duration {
+        self.0.max_clock_skew
+    }
+
     pub(crate) fn backend(&self) -> &dyn Backend {
         self.0.engine.backend()
     }

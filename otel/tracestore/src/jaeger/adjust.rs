@@ -1,6 +1,6 @@
 //! What the Jaeger query service does to a trace before it answers (left out with `raw=true`), in its order.
 
-mod clock_skew;
+pub(crate) mod clock_skew;
 mod shared_ids;
 
 use std::collections::HashSet;
@@ -12,7 +12,7 @@ use super::{KeyValue, ReferenceKind, Span, Trace, Value};
 use crate::model::TraceId;
 
 /// Tags of a span that describe the SDK, and thus its process.
-const SDK_KEYS: [&str; 5] = [
+pub(crate) const SDK_KEYS: [&str; 5] = [
     "telemetry.sdk.language",
     "telemetry.sdk.name",
     "telemetry.sdk.version",
@@ -21,7 +21,7 @@ const SDK_KEYS: [&str; 5] = [
 ];
 
 /// Tags that old clients fill with an IPv4 address as a number.
-const IP_KEYS: [&str; 2] = ["ip", "peer.ipv4"];
+pub(crate) const IP_KEYS: [&str; 2] = ["ip", "peer.ipv4"];
 
 /// Applies all adjusters. `max_skew` is the largest clock skew that is corrected; zero (Jaeger's default) corrects
 /// none and leaves a warning instead.
@@ -29,7 +29,9 @@ pub(crate) fn standard(trace: &mut Trace, max_skew: Duration) {
     shared_ids::give_servers_their_own(trace);
     sort_tags(trace);
     drop_duplicates(trace);
-    clock_skew::correct(trace, max_skew);
+    clock_skew::correct(trace, max_skew, |id| {
+        format!("invalid parent span IDs={id}; skipping clock skew adjustment")
+    });
     write_addresses(trace);
     move_sdk_tags(trace);
     drop_invalid_references(trace);
@@ -82,7 +84,7 @@ fn write_addresses(trace: &mut Trace) {
     clippy::cast_sign_loss,
     reason = "the packed form is the low 32 bits"
 )]
-fn packed_address(value: &Value) -> Option<Ipv4Addr> {
+pub(crate) fn packed_address(value: &Value) -> Option<Ipv4Addr> {
     match value {
         Value::Int(v) => Some(Ipv4Addr::from_bits(*v as u32)),
         Value::Float(v) => Some(Ipv4Addr::from_bits(*v as u32)),

@@ -12,6 +12,7 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span as OtlpSpan, Status};
 
 use super::{KeyValue, Log, Process, Reference, ReferenceKind, Span, Trace, Value};
+use crate::api::golang::format_time;
 use crate::model::TraceId;
 
 /// Service name shown for a resource that has none.
@@ -107,21 +108,39 @@ fn convert_span(span: &OtlpSpan, scope: Option<&InstrumentationScope>, process: 
         operation: span.name.clone(),
         references: references(span, trace_id),
         start_ns: span.start_time_unix_nano,
-        // A span that ends before it starts is shown as one of a nanosecond.
-        duration_ns: span.end_time_unix_nano.checked_sub(span.start_time_unix_nano).unwrap_or(1),
+        duration_ns: sane_end(span).saturating_sub(span.start_time_unix_nano),
         tags: span_tags(span, scope),
         logs: span.events.iter().map(log).collect(),
         process,
-        warnings: Vec::new(),
+        warnings: backwards(span).into_iter().collect(),
     }
 }
 
-/// The parent first, then the links.
+/// When the span ended: a nanosecond after its start when it says that it ended before.
+pub(crate) fn sane_end(span: &OtlpSpan) -> u64 {
+    let (start, end) = (span.start_time_unix_nano, span.end_time_unix_nano);
+    if end < start { start.saturating_add(1) } else { end }
+}
+
+/// The warning for a span that says that it ended before it started.
+pub(crate) fn backwards(span: &OtlpSpan) -> Option<String> {
+    let (said, sane) = (span.end_time_unix_nano, sane_end(span));
+    (said < span.start_time_unix_nano).then(|| {
+        format!(
+            "Negative duration detected, sanitizing end timestamp. Original end timestamp: {}, adjusted to: {}",
+            format_time(said),
+            format_time(sane)
+        )
+    })
+}
+
+/// The parent first, then the links. A parent that is also linked to stands there as that link alone.
 fn references(span: &OtlpSpan, trace_id: TraceId) -> Vec<Reference> {
-    let parent = span_id(&span.parent_span_id);
-    let parent =
-        (parent != 0).then_some(Reference { kind: ReferenceKind::ChildOf, trace_id, span_id: parent });
-    parent.into_iter().chain(span.links.iter().map(link)).collect()
+    let links: Vec<Reference> = span.links.iter().map(link).collect();
+    let id = span_id(&span.parent_span_id);
+    let linked = links.iter().any(|link| (link.trace_id, link.span_id) == (trace_id, id));
+    let parent = Reference { kind: ReferenceKind::ChildOf, trace_id, span_id: id };
+    (id != 0 && !linked).then_some(parent).into_iter().chain(links).collect()
 }
 
 fn link(link: &Link) -> Reference {

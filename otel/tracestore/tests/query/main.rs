@@ -3,6 +3,7 @@
 
 mod browser;
 mod client;
+mod conformance;
 mod logs;
 mod memory;
 mod order;

@@ -1,5 +1,7 @@
 //! `GET /api/v3/traces` and `/api/v3/traces/{trace_id}`: OTLP JSON.
 
+use std::time::Duration;
+
 use axum::extract::{OriginalUri, RawQuery, State};
 use axum::response::Response;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, TracesData};
@@ -35,8 +37,9 @@ pub(super) async fn by_id(
     time(&params, &["startTime", "start_time"])?;
     time(&params, &["endTime", "end_time"])?;
     let raw = flag(&params, &["rawTraces", "raw_traces"])?;
-    let trace = shared.run(move |store| store.trace(id)).await?;
-    answer(trace.into_iter().collect(), raw).await
+    let adjust = adjuster(raw, shared.max_clock_skew());
+    let trace = shared.run(move |store| Ok(store.trace(id)?.map(adjust))).await?;
+    answer(trace.into_iter().collect()).await
 }
 
 /// Search.
@@ -47,8 +50,9 @@ pub(super) async fn find(
     let params = Params::parse(query.as_deref());
     let Some(query) = parse(&params, shared.max_traces())? else { return Err(V3Error::none_found()) };
     let raw = flag(&params, &["query.rawTraces", "query.raw_traces"])?;
-    let traces = shared.run(move |store| store.find(&query)).await?;
-    answer(traces, raw).await
+    let adjust = adjuster(raw, shared.max_clock_skew());
+    let traces = shared.run(move |store| Ok(store.find(&query)?.into_iter().map(adjust).collect())).await?;
+    answer(traces).await
 }
 
 /// Nothing when a bound excludes every span.
@@ -77,7 +81,8 @@ fn parse(params: &Params, max_traces: usize) -> Result<Option<Query>, V3Error> {
         params.first_of(&["query.searchDepth", "query.search_depth", "query.num_traces"]);
     let limit = match limit {
         "" => None,
-        text => Some(malformed(limit_name, parse_int(text, 64))?),
+        // The reference reads this one with another function of Go's library, which names itself.
+        text => Some(malformed(limit_name, parse_int(text, 64).map_err(|e| e.replace("ParseInt", "Atoi")))?),
     };
     let limit = checked_limit(limit, max_traces).map_err(V3Error::bad)?;
     let min = duration(params, &["query.durationMin", "query.duration_min"])?;
@@ -97,20 +102,22 @@ fn parse(params: &Params, max_traces: usize) -> Result<Option<Query>, V3Error> {
     }))
 }
 
-async fn answer(traces: Vec<Trace>, raw: bool) -> Result<Response, V3Error> {
+fn adjuster(raw: bool, max_skew: Duration) -> impl Fn(Trace) -> Vec<ResourceSpans> + Send + 'static {
+    move |mut trace| {
+        adjust::sanitize(&mut trace.resource_spans);
+        if !raw {
+            adjust::standard(&mut trace.resource_spans, max_skew);
+        }
+        trace.resource_spans
+    }
+}
+
+async fn answer(traces: Vec<Vec<ResourceSpans>>) -> Result<Response, V3Error> {
     if traces.is_empty() {
         return Err(V3Error::none_found());
     }
-    let resource_spans: Vec<ResourceSpans> = traces
-        .into_iter()
-        .flat_map(|mut trace| {
-            if !raw {
-                adjust::standard(&mut trace.resource_spans);
-            }
-            trace.resource_spans
-        })
-        .collect();
-    Ok(reply::json(Answer { result: TracesData { resource_spans } }, false).await)
+    let result = TracesData { resource_spans: traces.into_iter().flatten().collect() };
+    Ok(reply::json(Answer { result }, false).await)
 }
 
 fn malformed<T>(name: &str, result: Result<T, String>) -> Result<T, V3Error> {

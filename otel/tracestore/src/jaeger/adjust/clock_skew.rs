@@ -8,9 +8,10 @@ use std::time::Duration;
 use crate::api::golang::format_duration;
 use crate::jaeger::{Process, Span, Trace, Value};
 
-/// Shifts spans by at most `max`; a larger shift, or any with a `max` of zero, is only said in a warning.
-pub(super) fn correct(trace: &mut Trace, max: Duration) {
-    let tree = Tree::of(trace);
+/// Shifts spans by at most `max`; a larger shift, or any with a `max` of zero, is only said in a warning. `orphan`
+/// words the warning on a span whose parent (its id) is not there.
+pub(crate) fn correct(trace: &mut Trace, max: Duration, orphan: fn(&str) -> String) {
+    let tree = Tree::of(trace, orphan);
     let hosts: Vec<String> = trace.processes.iter().map(host_key).collect();
     let host = |span: &Span| hosts.get(span.process).cloned().unwrap_or_default();
     let mut open: Vec<(usize, Option<usize>, Skew)> = Vec::new();
@@ -49,7 +50,7 @@ struct Tree {
 
 impl Tree {
     /// Links spans by id, the first of each id; leaves warnings on what does not fit.
-    fn of(trace: &mut Trace) -> Self {
+    fn of(trace: &mut Trace, orphan: fn(&str) -> String) -> Self {
         let mut by_id: HashMap<u64, usize> = HashMap::new();
         let mut linked = Vec::new();
         for (at, span) in trace.spans.iter_mut().enumerate() {
@@ -70,9 +71,7 @@ impl Tree {
                 None => tree.roots.push(at),
                 Some((_, Some(parent))) => tree.children.entry(*parent).or_default().push(at),
                 Some((id, None)) => {
-                    let warning =
-                        format!("invalid parent span IDs={id:016x}; skipping clock skew adjustment");
-                    span.warnings.push(warning);
+                    span.warnings.push(orphan(&format!("{id:016x}")));
                     tree.roots.push(at);
                 }
             }
@@ -149,6 +148,10 @@ mod tests {
 
     const MS: u64 = 1_000_000;
 
+    fn orphan(id: &str) -> String {
+        format!("no parent {id}")
+    }
+
     fn two(child: Span) -> Trace {
         trace(vec![span(1, 0, 100 * MS, 20 * MS), child])
     }
@@ -158,7 +161,7 @@ mod tests {
         let mut child = span(2, 1, 50 * MS, 10 * MS);
         child.logs = vec![Log { time_ns: 52 * MS, fields: vec![] }];
         let mut trace = two(child);
-        correct(&mut trace, Duration::from_secs(1));
+        correct(&mut trace, Duration::from_secs(1), orphan);
         assert_eq!(trace.spans[1].start_ns, 105 * MS);
         assert_eq!(trace.spans[1].logs[0].time_ns, 107 * MS);
         assert_eq!(trace.spans[1].warnings, ["This span's timestamps were adjusted by 55ms"]);
@@ -167,7 +170,7 @@ mod tests {
     #[test]
     fn by_default_a_skew_is_said_and_not_corrected() {
         let mut trace = two(span(2, 1, 50 * MS, 10 * MS));
-        correct(&mut trace, Duration::ZERO);
+        correct(&mut trace, Duration::ZERO, orphan);
         assert_eq!(trace.spans[1].start_ns, 50 * MS);
         assert_eq!(
             trace.spans[1].warnings,
@@ -178,7 +181,7 @@ mod tests {
     #[test]
     fn a_skew_beyond_the_limit_is_said_and_not_corrected() {
         let mut trace = two(span(2, 1, 50 * MS, 10 * MS));
-        correct(&mut trace, Duration::from_millis(54));
+        correct(&mut trace, Duration::from_millis(54), orphan);
         assert_eq!(
             trace.spans[1].warnings,
             ["max clock skew adjustment delta of 54ms exceeded; not applying calculated delta of 55ms"]
@@ -188,10 +191,10 @@ mod tests {
     #[test]
     fn a_child_longer_than_its_parent_only_may_not_start_first() {
         let mut trace = two(span(2, 1, 110 * MS, 60 * MS));
-        correct(&mut trace, Duration::from_secs(1));
+        correct(&mut trace, Duration::from_secs(1), orphan);
         assert_eq!((trace.spans[1].start_ns, trace.spans[1].warnings.len()), (110 * MS, 0));
         let mut trace = two(span(2, 1, 90 * MS, 60 * MS));
-        correct(&mut trace, Duration::from_secs(1));
+        correct(&mut trace, Duration::from_secs(1), orphan);
         assert_eq!(trace.spans[1].start_ns, 100 * MS);
     }
 
@@ -203,7 +206,7 @@ mod tests {
         (middle.process, leaf.process) = (1, 1);
         let mut trace = trace(vec![span(1, 0, 100 * MS, 20 * MS), middle, leaf]);
         trace.processes = vec![ip("10.0.0.1"), ip("10.0.0.2")];
-        correct(&mut trace, Duration::from_secs(1));
+        correct(&mut trace, Duration::from_secs(1), orphan);
         assert_eq!(trace.spans[2].start_ns, 106 * MS);
     }
 
@@ -212,9 +215,9 @@ mod tests {
         let spans =
             vec![span(1, 9, 5, 1), span(1, 0, 6, 1), span(3, 4, 7, 1), span(4, 3, 8, 1), span(5, 5, 9, 1)];
         let mut trace = trace(spans);
-        correct(&mut trace, Duration::from_secs(1));
+        correct(&mut trace, Duration::from_secs(1), orphan);
         let warnings: Vec<_> = trace.spans.iter().map(|s| s.warnings.join("|")).collect();
-        assert_eq!(warnings[0], "invalid parent span IDs=0000000000000009; skipping clock skew adjustment");
+        assert_eq!(warnings[0], "no parent 0000000000000009");
         assert_eq!(warnings[1], "duplicate span IDs; skipping clock skew adjustment");
         assert_eq!(warnings[2..], ["", "", ""]);
     }
@@ -222,7 +225,7 @@ mod tests {
     #[test]
     fn a_chain_of_a_hundred_thousand_spans_does_not_exhaust_the_stack() {
         let mut trace = trace((1..=100_000).map(|id| span(id, id - 1, 1_000 - id % 2, 10)).collect());
-        correct(&mut trace, Duration::ZERO);
+        correct(&mut trace, Duration::ZERO, orphan);
         assert_eq!(trace.spans.len(), 100_000);
     }
 }
