@@ -14,7 +14,7 @@
 //! ```
 
 use crate::active;
-use crate::propagation::{self, traceparent};
+use crate::propagation::{self, Inbound, traceparent};
 use opentelemetry::baggage::{BaggageExt as _, KeyValueMetadata};
 use opentelemetry::context::{FutureExt as _, WithContext};
 use opentelemetry::trace::{SpanBuilder, SpanContext, Status, TraceContextExt as _};
@@ -43,10 +43,6 @@ pub struct Scope(pub(crate) Context);
 #[derive(Debug)]
 #[must_use = "dropping it leaves the scope at once"]
 pub struct Entered(#[expect(dead_code, reason = "held for its drop")] ContextGuard);
-
-/// The span of the caller on the other side of the last process border: the sender's span.
-#[derive(Debug, Clone)]
-pub(crate) struct Sender(pub(crate) SpanContext);
 
 /// The context of the code that is running.
 pub fn current() -> Scope {
@@ -89,13 +85,13 @@ pub fn span_id() -> Option<String> {
 /// W3C `traceparent` of the running context; `None` outside a trace.
 #[must_use]
 pub fn traceparent() -> Option<String> {
-    Context::map_current(|cx| traceparent::format(cx.span().span_context()))
+    Context::map_current(|cx| propagation::outgoing(cx).map(|(parent, _)| parent))
 }
 
 /// The running context to be stored. Empty outside a trace.
 #[must_use]
 pub fn store() -> StoredContext {
-    Context::map_current(|cx| StoredContext::from(cx.span().span_context()))
+    Context::map_current(StoredContext::of)
 }
 
 /// Whether the running span is being recorded: costly attributes can be left out when it is not.
@@ -141,8 +137,8 @@ pub fn fail(error_type: &'static str, description: impl Into<std::borrow::Cow<'s
 /// [`messaging::process`](crate::messaging::process); outside both it is the running span.
 pub fn accept(step: &str, attributes: Vec<Attribute>) {
     let cx = Context::current();
-    let parent = match cx.get::<Sender>() {
-        Some(Sender(span)) => cx.with_remote_span_context(span.clone()),
+    let parent = match cx.get::<Inbound>() {
+        Some(inbound) => cx.with_remote_span_context(inbound.sender.clone()),
         None => cx,
     };
     if active::tracer().is_some() {
@@ -172,18 +168,20 @@ impl StoredContext {
         self.span_context().map(|span| span.trace_id().to_string())
     }
 
-    pub(crate) fn span_context(&self) -> Option<SpanContext> {
-        let span = traceparent::parse(&self.traceparent)?;
-        Some(propagation::with_state(&span, std::iter::once(self.tracestate.as_str())))
+    pub(crate) fn of(cx: &Context) -> Self {
+        let (traceparent, tracestate) = propagation::outgoing(cx).unwrap_or_default();
+        Self { traceparent, tracestate }
     }
-}
 
-impl From<&SpanContext> for StoredContext {
-    fn from(span: &SpanContext) -> Self {
-        match traceparent::format(span) {
-            Some(traceparent) => Self { traceparent, tracestate: span.trace_state().header() },
-            None => Self::default(),
-        }
+    pub(crate) fn span_context(&self) -> Option<SpanContext> {
+        let under = self.over(&Context::new())?;
+        Some(under.span().span_context().clone())
+    }
+
+    /// `cx` under the stored span; `None` when nothing valid is stored.
+    pub(crate) fn over(&self, cx: &Context) -> Option<Context> {
+        let span = traceparent::parse(&self.traceparent)?;
+        Some(propagation::under(cx, &span, std::iter::once(self.tracestate.as_str())))
     }
 }
 
@@ -206,10 +204,7 @@ impl Scope {
 
     /// Puts the scope under the stored span; unchanged when nothing valid is stored.
     pub fn with_parent(self, stored: &StoredContext) -> Self {
-        match stored.span_context() {
-            Some(span) => Self(self.0.with_value(Sender(span.clone())).with_remote_span_context(span)),
-            None => self,
-        }
+        Self(stored.over(&self.0).unwrap_or(self.0))
     }
 
     /// Runs a future in this context, wherever it is polled.
@@ -225,13 +220,13 @@ impl Scope {
     /// W3C `traceparent` of this scope.
     #[must_use]
     pub fn traceparent(&self) -> Option<String> {
-        traceparent::format(self.0.span().span_context())
+        propagation::outgoing(&self.0).map(|(parent, _)| parent)
     }
 
     /// This scope's span to be stored.
     #[must_use]
     pub fn store(&self) -> StoredContext {
-        StoredContext::from(self.0.span().span_context())
+        StoredContext::of(&self.0)
     }
 }
 

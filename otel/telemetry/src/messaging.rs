@@ -20,7 +20,7 @@
 //! doing ends as cancelled.
 
 use crate::active;
-use crate::context::{Attribute, Sender, StoredContext};
+use crate::context::{Attribute, StoredContext};
 use opentelemetry::context::FutureExt as _;
 use opentelemetry::trace::{Link, SpanBuilder, SpanKind, Status, TraceContextExt as _};
 use opentelemetry::{Context, KeyValue};
@@ -68,7 +68,7 @@ pub fn create(message: &Message) -> StoredContext {
     if active::tracer().is_some() {
         span.end();
     }
-    StoredContext::from(span.span_context())
+    StoredContext::of(&cx)
 }
 
 /// Runs the delivery of a message in a CLIENT span `send <destination>`, child of its creation. Its context is what the
@@ -242,8 +242,5 @@ async fn watch<T, E: Display>(cx: Context, future: impl Future<Output = Result<T
 /// The running context under the message's creation, which is the sender's span to all that happens in it.
 fn under(created: &StoredContext) -> Context {
     let cx = Context::current();
-    match created.span_context() {
-        Some(span) => cx.with_value(Sender(span.clone())).with_remote_span_context(span),
-        None => cx,
-    }
+    created.over(&cx).unwrap_or(cx)
 }

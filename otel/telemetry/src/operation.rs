@@ -109,22 +109,21 @@ impl Operation {
         span.end();
     }
 
+    /// Nobody finished it: the future was dropped, or a panic unwinds.
     fn abandon(&mut self) {
-        let kind = if std::thread::panicking() { "panic" } else { "cancelled" };
-        let rpc = matches!(self.side, Side::RpcServer | Side::RpcClient);
-        let code = if kind == "panic" { "INTERNAL" } else { "CANCELLED" };
+        let panicked = std::thread::panicking();
+        let (kind, text) =
+            if panicked { ("panic", "panicked") } else { ("cancelled", "cancelled before it was complete") };
+        if !matches!(self.side, Side::RpcServer | Side::RpcClient) {
+            return self.finish(Outcome::failed(kind, text));
+        }
+        let code = if panicked { "INTERNAL" } else { "CANCELLED" };
+        // A caller that hangs up is no error of a server (RPC conventions, gRPC status); `error.type` shows it all the same.
+        let error = panicked || self.side == Side::RpcClient;
         self.finish(Outcome {
-            measured: if rpc {
-                vec![KeyValue::new(semconv::RPC_RESPONSE_STATUS_CODE, code)]
-            } else {
-                Vec::new()
-            },
-            error_type: Some(Cow::Borrowed(if rpc { code } else { kind })),
-            error: Some(Cow::Borrowed(if kind == "panic" {
-                "panicked"
-            } else {
-                "cancelled before it was complete"
-            })),
+            measured: vec![KeyValue::new(semconv::RPC_RESPONSE_STATUS_CODE, code)],
+            error_type: Some(Cow::Borrowed(code)),
+            error: error.then_some(Cow::Borrowed(text)),
         });
     }
 }

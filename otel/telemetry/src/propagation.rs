@@ -10,11 +10,21 @@ pub(crate) mod tracestate;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::{Context, baggage::BaggageExt as _, trace::SpanContext, trace::TraceContextExt as _};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
+
+/// What a context remembers of the border it last crossed, besides the remote span itself.
+#[derive(Debug, Clone)]
+pub(crate) struct Inbound {
+    /// The span of the caller on the other side: the sender's span.
+    pub(crate) sender: SpanContext,
+    /// A `tracestate` that the SDK's type refuses though level 2 allows it; it travels beside the span.
+    state: Option<Arc<str>>,
+}
 
 /// Which propagators are on. The default of `OTEL_PROPAGATORS` is both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,9 +54,10 @@ pub(crate) fn extract(headers: &HeaderMap, trust_baggage: bool) -> Context {
     let on = Propagators::active();
     let mut cx = Context::new();
     if on.trace_context
-        && let Some(span) = span_context(headers)
+        && let Some(span) = parent(headers)
     {
-        cx = cx.with_remote_span_context(span);
+        let states = headers.get_all(&TRACESTATE).iter().map(|value| value.to_str().unwrap_or("\u{0}"));
+        cx = under(&cx, &span, states);
     }
     if on.baggage && trust_baggage && headers.contains_key(&BAGGAGE) {
         let values = headers.get_all(&BAGGAGE).iter().map(|value| value.to_str().unwrap_or("\u{0}"));
@@ -58,20 +69,43 @@ pub(crate) fn extract(headers: &HeaderMap, trust_baggage: bool) -> Context {
     cx
 }
 
+/// `cx` under a remote span: what starts in it is that span's child.
+pub(crate) fn under<'a>(cx: &Context, span: &SpanContext, states: impl Iterator<Item = &'a str>) -> Context {
+    let (state, refused) = tracestate::parse(states);
+    let sender = SpanContext::new(span.trace_id(), span.span_id(), span.trace_flags(), true, state);
+    cx.with_value(Inbound { sender: sender.clone(), state: refused.map(Into::into) })
+        .with_remote_span_context(sender)
+}
+
+/// `traceparent` and `tracestate` (perhaps empty) of a context; `None` outside a trace.
+///
+/// The SDK forgets the flag `random` on spans that are not sampled; a trace id that came with it keeps it.
+pub(crate) fn outgoing(cx: &Context) -> Option<(String, String)> {
+    let span = cx.span();
+    let span = span.span_context();
+    let inbound = cx.get::<Inbound>().filter(|inbound| inbound.sender.trace_id() == span.trace_id());
+    let kept = inbound.map_or(0, |inbound| inbound.sender.trace_flags().to_u8() & traceparent::RANDOM);
+    let parent = traceparent::format(span, kept)?;
+    let state = span.trace_state().header();
+    match inbound.and_then(|inbound| inbound.state.as_deref()) {
+        Some(refused) if state.is_empty() => Some((parent, refused.to_owned())),
+        _ => Some((parent, state)),
+    }
+}
+
 /// Writes `cx` to the headers of a request, replacing what is there. Baggage only where asked for.
 pub(crate) fn inject(cx: &Context, headers: &mut HeaderMap, with_baggage: bool) {
     let on = Propagators::active();
-    let span = cx.span();
     if on.trace_context
-        && let Some(value) = traceparent::format(span.span_context()).and_then(header_value)
+        && let Some((parent, state)) = outgoing(cx)
+        && let Some(parent) = header_value(parent)
     {
-        headers.insert(TRACEPARENT, value);
+        headers.insert(TRACEPARENT, parent);
         headers.remove(TRACESTATE);
-        let state = span.span_context().trace_state().header();
         if !state.is_empty()
-            && let Some(value) = header_value(state)
+            && let Some(state) = header_value(state)
         {
-            headers.insert(TRACESTATE, value);
+            headers.insert(TRACESTATE, state);
         }
     }
     if on.baggage {
@@ -83,23 +117,69 @@ pub(crate) fn inject(cx: &Context, headers: &mut HeaderMap, with_baggage: bool) 
 }
 
 /// The remote parent, or none when `traceparent` is missing, malformed or there twice (level 2, section 3.2.1).
-fn span_context(headers: &HeaderMap) -> Option<SpanContext> {
+fn parent(headers: &HeaderMap) -> Option<SpanContext> {
     let mut parents = headers.get_all(&TRACEPARENT).iter();
     let (first, second) = (parents.next()?, parents.next());
     if second.is_some() {
         return None;
     }
-    let span = traceparent::parse(first.to_str().ok()?)?;
-    Some(with_state(
-        &span,
-        headers.get_all(&TRACESTATE).iter().map(|value| value.to_str().unwrap_or("\u{0}")),
-    ))
-}
-
-pub(crate) fn with_state<'a>(span: &SpanContext, states: impl Iterator<Item = &'a str>) -> SpanContext {
-    SpanContext::new(span.trace_id(), span.span_id(), span.trace_flags(), true, tracestate::parse(states))
+    traceparent::parse(first.to_str().ok()?)
 }
 
 fn header_value(text: String) -> Option<HeaderValue> {
     HeaderValue::try_from(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-03";
+
+    fn through(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let mut inbound = HeaderMap::new();
+        for (name, value) in pairs {
+            inbound.append(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        let mut outbound = HeaderMap::new();
+        inject(&extract(&inbound, true), &mut outbound, true);
+        outbound
+    }
+
+    #[test]
+    fn what_is_well_formed_passes_through_unchanged() {
+        let out = through(&[
+            ("traceparent", PARENT),
+            ("tracestate", "a=1,b@*=2"),
+            ("tracestate", "c=3"),
+            ("baggage", "k=v;p=1"),
+        ]);
+        assert_eq!(out["traceparent"], PARENT);
+        assert_eq!(out["tracestate"], "a=1,b@*=2,c=3");
+        assert_eq!(out["baggage"], "k=v;p=1");
+    }
+
+    #[test]
+    fn a_doubled_or_malformed_traceparent_is_no_context_and_takes_its_tracestate_along() {
+        for pairs in [
+            &[("traceparent", PARENT), ("traceparent", PARENT), ("tracestate", "a=1")][..],
+            &[("traceparent", "00-xyz"), ("tracestate", "a=1")],
+            &[("tracestate", "a=1")],
+        ] {
+            let out = through(pairs);
+            assert!(!out.contains_key("traceparent") && !out.contains_key("tracestate"), "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn a_bad_tracestate_costs_only_itself() {
+        let out = through(&[("traceparent", PARENT), ("tracestate", "a=1,=")]);
+        assert_eq!(out["traceparent"], PARENT);
+        assert!(!out.contains_key("tracestate"));
+    }
+
+    #[test]
+    fn bytes_beyond_ascii_in_baggage_drop_it() {
+        assert!(!through(&[("baggage", "a=é")]).contains_key("baggage"));
+    }
 }

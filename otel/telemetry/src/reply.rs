@@ -5,17 +5,13 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 use opentelemetry::Context;
-use opentelemetry::trace::TraceContextExt as _;
 
 pub(crate) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 pub(crate) const X_TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
 
 /// Adds both headers and exposes them to CORS. Nothing outside a trace.
 pub(crate) fn mark(cx: &Context, headers: &mut HeaderMap) {
-    let span = cx.span();
-    let Some(traceparent) = crate::propagation::traceparent::format(span.span_context()) else {
-        return;
-    };
+    let Some((traceparent, _)) = crate::propagation::outgoing(cx) else { return };
     let trace_id = HeaderValue::from_str(&traceparent[3..35]);
     if let (Ok(timing), Ok(id)) = (HeaderValue::try_from(format!("trace;desc={traceparent}")), trace_id) {
         headers.append(SERVER_TIMING, timing);

@@ -2,7 +2,6 @@
 
 use super::call;
 use crate::body::TracedBody;
-use crate::context::Sender;
 use crate::metrics::Side;
 use crate::operation::{Operation, Outcome};
 use crate::{propagation, reply};
@@ -11,7 +10,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use opentelemetry::KeyValue;
-use opentelemetry::trace::{SpanBuilder, SpanKind, TraceContextExt as _};
+use opentelemetry::trace::{SpanBuilder, SpanKind};
 use opentelemetry_semantic_conventions::attribute as semconv;
 use pin_project_lite::pin_project;
 use std::future::Future;
@@ -93,9 +92,7 @@ where
 }
 
 fn begin<B>(request: &Request<B>, trust_baggage: bool) -> Operation {
-    let remote = propagation::extract(request.headers(), trust_baggage);
-    let caller = remote.span().span_context().clone();
-    let parent = if caller.is_valid() { remote.with_value(Sender(caller)) } else { remote };
+    let parent = propagation::extract(request.headers(), trust_baggage);
     let method = call::method(request.uri().path());
     let mut measured = call::measured(&method);
     if let Some((host, port)) = reply::authority(request) {

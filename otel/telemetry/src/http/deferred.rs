@@ -4,9 +4,9 @@
 //! placed from a cart. A span's parent cannot be changed once it is started, so on such routes
 //! ([`ServerLayer::deferred`](super::ServerLayer::deferred)) the layer waits for the handler to name it.
 
-use crate::context::{Scope, Sender, StoredContext};
+use crate::context::{Scope, StoredContext};
+use opentelemetry::Context;
 use opentelemetry::trace::{Link, SpanBuilder, TraceContextExt as _};
-use opentelemetry::{Context, KeyValue};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -25,6 +25,8 @@ enum State {
 ///
 /// - The caller's own `traceparent` has the same trace id (or nothing is stored): the caller is the parent.
 /// - It has another trace id, or there is none: the stored span is the parent, and the caller's span becomes a link.
+///
+/// Call it before the handler makes spans of its own: those would not be in the trace that it chooses.
 ///
 /// On routes that are not deferred the server span has its parent already: it gets a link to the stored span, and the
 /// scope is the running one.
@@ -56,20 +58,16 @@ impl Pending {
                 (std::mem::take(&mut **builder), remote.span().span_context().clone())
             }
         };
-        let stored =
-            stored.and_then(StoredContext::span_context).filter(|s| s.trace_id() != remote.trace_id());
-        let (parent, builder) = match stored {
-            Some(stored) if remote.is_valid() => (
-                stored,
-                builder.with_links(vec![Link::new(remote, vec![KeyValue::new("link.reason", "caller")], 0)]),
-            ),
-            Some(stored) => (stored, builder),
-            None => (remote, builder),
+        let other =
+            stored.filter(|s| s.span_context().is_some_and(|span| span.trace_id() != remote.trace_id()));
+        let (base, builder) = match other.and_then(|stored| stored.over(running)) {
+            Some(base) if remote.is_valid() => {
+                (base, builder.with_links(vec![Link::new(remote, Vec::new(), 0)]))
+            }
+            Some(base) => (base, builder),
+            // Not the running span, which may be one of the handler's own by now.
+            None => (running.with_remote_span_context(remote), builder),
         };
-        let mut base = running.clone();
-        if parent.is_valid() {
-            base = base.with_value(Sender(parent.clone())).with_remote_span_context(parent);
-        }
         let cx = crate::active::start(builder, &base);
         *state = State::Started(cx.clone());
         cx

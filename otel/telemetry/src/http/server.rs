@@ -2,7 +2,6 @@
 
 use super::deferred::Pending;
 use crate::body::{End, TracedBody};
-use crate::context::Sender;
 use crate::metrics::Side;
 use crate::operation::{Operation, Outcome};
 use crate::propagation;
@@ -12,7 +11,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body::Body;
 use opentelemetry::KeyValue;
-use opentelemetry::trace::{SpanBuilder, SpanKind, TraceContextExt as _};
+use opentelemetry::trace::{SpanBuilder, SpanKind};
 use opentelemetry_semantic_conventions::attribute as semconv;
 use pin_project_lite::pin_project;
 use std::future::Future;
@@ -119,9 +118,7 @@ where
 
 impl Settings {
     fn begin<B>(&self, request: &Request<B>) -> Traced {
-        let remote = propagation::extract(request.headers(), !self.front_door);
-        let caller = remote.span().span_context().clone();
-        let parent = if caller.is_valid() { remote.with_value(Sender(caller)) } else { remote };
+        let parent = propagation::extract(request.headers(), !self.front_door);
         let (method, _) = super::method(request.method());
         let route = request.extensions().get::<MatchedPath>();
         let name = match route {
@@ -235,6 +232,10 @@ fn outcome(status: StatusCode) -> Outcome {
 
 fn request_attributes<B>(request: &Request<B>) -> Vec<KeyValue> {
     let mut attributes = vec![KeyValue::new(semconv::URL_PATH, request.uri().path().to_owned())];
+    if let Some(query) = request.uri().query().filter(|query| !query.is_empty()) {
+        let query = reply::redacted_query(query).unwrap_or_else(|| query.to_owned());
+        attributes.push(KeyValue::new(semconv::URL_QUERY, query));
+    }
     let headers = request.headers();
     if !super::method(request.method()).1 {
         attributes

@@ -16,7 +16,6 @@ const MAX_MEMBER: usize = 4096;
 const ENCODE: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b',').add(b';').add(b'\\').add(b'%');
 
 /// Combines the values of all `baggage` headers; malformed or oversized baggage is none.
-#[must_use]
 pub(crate) fn parse<'a>(values: impl Iterator<Item = &'a str>) -> Baggage {
     let mut length = 0;
     let mut entries: Vec<KeyValueMetadata> = Vec::new();
@@ -39,7 +38,6 @@ pub(crate) fn parse<'a>(values: impl Iterator<Item = &'a str>) -> Baggage {
 }
 
 /// Writes the header's value; `None` when there is nothing to write.
-#[must_use]
 pub(crate) fn format(baggage: &Baggage) -> Option<String> {
     let mut out = String::new();
     for (key, (value, metadata)) in baggage {

@@ -5,6 +5,8 @@
 
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 
+/// The trace id was made at random.
+pub(super) const RANDOM: u8 = 0x02;
 /// The flags of level 2 that pass through.
 const KNOWN_FLAGS: u8 = 0x03;
 /// Length of `00-<32>-<16>-<2>`.
@@ -13,7 +15,6 @@ const LENGTH: usize = 55;
 /// Reads one `traceparent` value; surrounding spaces and tabs belong to HTTP, not to the value.
 /// `None` when it is malformed: lower-case hex only, no zero ids, version `ff` never; version `00` has
 /// exactly 55 characters, a higher one may go on after another `-`.
-#[must_use]
 pub(crate) fn parse(value: &str) -> Option<SpanContext> {
     let bytes = value.trim_matches([' ', '\t']).as_bytes();
     if bytes.len() < LENGTH || bytes[2] != b'-' || bytes[35] != b'-' || bytes[52] != b'-' {
@@ -39,11 +40,10 @@ pub(crate) fn parse(value: &str) -> Option<SpanContext> {
     })
 }
 
-/// Writes version 00 for a valid span context, `None` for an invalid one.
-#[must_use]
-pub(crate) fn format(span: &SpanContext) -> Option<String> {
+/// Writes version 00 for a valid span context, `None` for an invalid one. `more` flags are set besides the span's.
+pub(crate) fn format(span: &SpanContext, more: u8) -> Option<String> {
     span.is_valid().then(|| {
-        let flags = span.trace_flags().to_u8() & KNOWN_FLAGS;
+        let flags = (span.trace_flags().to_u8() | more) & KNOWN_FLAGS;
         let mut out = String::with_capacity(LENGTH);
         out.push_str("00-");
         push_hex(&mut out, &span.trace_id().to_bytes());
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn a_well_formed_value_comes_back_unchanged() {
-        assert_eq!(format(&parse(GOOD).unwrap()).unwrap(), GOOD);
+        assert_eq!(format(&parse(GOOD).unwrap(), 0).unwrap(), GOOD);
     }
 
     #[test]
@@ -114,7 +114,7 @@ mod tests {
             "cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
             "cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-what-the-future-brings",
         ] {
-            assert_eq!(format(&parse(good).unwrap()).unwrap(), GOOD);
+            assert_eq!(format(&parse(good).unwrap(), 0).unwrap(), GOOD);
         }
     }
 
@@ -128,7 +128,7 @@ mod tests {
         #[test]
         fn any_ids_survive_the_round_trip(trace in 1u128.., span in 1u64.., flags in 0u8..4) {
             let text = format!("00-{trace:032x}-{span:016x}-{flags:02x}");
-            prop_assert_eq!(format(&parse(&text).unwrap()).unwrap(), text);
+            prop_assert_eq!(format(&parse(&text).unwrap(), 0).unwrap(), text);
         }
 
         #[test]
@@ -145,7 +145,7 @@ mod tests {
             let text: String = text.into_iter().collect();
             if let Some(span) = parse(&text) {
                 prop_assert!(span.is_valid());
-                prop_assert_eq!(format(&span).unwrap().len(), 55);
+                prop_assert_eq!(format(&span, 0).unwrap().len(), 55);
             }
         }
     }

@@ -15,9 +15,18 @@ const MAX_LENGTH: usize = 512;
 /// Members longer than this are the first to go (section 3.3.1.5).
 const LARGE_MEMBER: usize = 128;
 
-/// Combines the values of all `tracestate` headers, in order.
-#[must_use]
-pub(crate) fn parse<'a>(values: impl Iterator<Item = &'a str>) -> TraceState {
+/// Combines the values of all `tracestate` headers, in order. What level 2 allows but the SDK's type (level 1's keys)
+/// refuses is the second value.
+pub(crate) fn parse<'a>(values: impl Iterator<Item = &'a str>) -> (TraceState, Option<String>) {
+    let Some(list) = read(values) else { return Default::default() };
+    match TraceState::from_str(&list) {
+        Ok(state) if state.header() == list => (state, None),
+        _ => (TraceState::default(), Some(list)),
+    }
+}
+
+/// The list without what the grammar lets anyone drop; `None` when it is malformed or empty.
+fn read<'a>(values: impl Iterator<Item = &'a str>) -> Option<String> {
     let mut members: Vec<&str> = Vec::new();
     for member in values.flat_map(|value| value.split(',')) {
         let member = member.trim_matches([' ', '\t']);
@@ -25,16 +34,16 @@ pub(crate) fn parse<'a>(values: impl Iterator<Item = &'a str>) -> TraceState {
             continue;
         }
         let Some((key, value)) = member.split_once('=') else {
-            return TraceState::default();
+            return None;
         };
         let seen = members.iter().any(|m| m.split_once('=').is_some_and(|(k, _)| k == key));
         if !is_key(key) || !is_value(value) || seen || members.len() == MAX_MEMBERS {
-            return TraceState::default();
+            return None;
         }
         members.push(member);
     }
     shorten(&mut members);
-    TraceState::from_str(&members.join(",")).unwrap_or_default()
+    (!members.is_empty()).then(|| members.join(","))
 }
 
 fn shorten(members: &mut Vec<&str>) {
@@ -69,7 +78,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn read(values: &[&str]) -> String {
-        parse(values.iter().copied()).header()
+        let (state, refused) = parse(values.iter().copied());
+        refused.unwrap_or_else(|| state.header())
     }
 
     #[test]
@@ -113,7 +123,7 @@ mod tests {
     proptest! {
         #[test]
         fn well_formed_lists_pass_through_unchanged(
-            members in proptest::collection::btree_map("[a-z][a-z0-9_*/-]{0,10}", "[!-+\\--<>-~]{1,6}", 0..20)
+            members in proptest::collection::btree_map("[a-z0-9][a-z0-9_*/@-]{0,10}", "[!-+\\--<>-~]{1,6}", 0..20)
         ) {
             let text = members.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(",");
             prop_assert_eq!(read(&[&text]), text);

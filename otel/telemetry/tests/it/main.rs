@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
 mod delivery;
+mod grpc;
+mod layers;
 mod matrix;
 mod probe;
 mod receiver;
+mod trace;
