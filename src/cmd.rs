@@ -1,13 +1,13 @@
 //! The commands, one file each: their flags, and what they do.
 
-mod collector;
+pub(crate) mod collector;
 mod demo;
 pub(crate) mod health;
 mod load;
 pub(crate) mod partners;
-mod service;
+pub(crate) mod service;
 mod stop;
-mod tracestore;
+pub(crate) mod tracestore;
 mod up;
 
 use std::process::ExitCode;

@@ -17,6 +17,11 @@ pub(crate) fn variable(name: &str) -> Option<String> {
     env::var_os(name).and_then(|value| value.into_string().ok())
 }
 
+/// All variables of this process's environment that are UTF-8.
+pub(crate) fn variables() -> Vec<(String, String)> {
+    env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect()
+}
+
 /// Log lines on stdout, and nothing else: for the parts that are not themselves observed through OTLP. A collector that
 /// sent its own spans to itself would never come to rest.
 ///
@@ -40,10 +45,8 @@ pub(crate) fn client_telemetry(name: &'static str) -> anyhow::Result<telemetry::
         .baggage(&[("synthetic", "user_agent.synthetic.type")]);
     let set = |name: &str| variable(name).is_some_and(|v| !v.is_empty());
     let wanted = set("OTEL_EXPORTER_OTLP_ENDPOINT") || set("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT");
-    let mut settings: Vec<(String, String)> = env::vars_os()
-        .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
-        .filter(|(name, _)| name.starts_with("OTEL_"))
-        .collect();
+    let mut settings: Vec<_> =
+        variables().into_iter().filter(|(name, _)| name.starts_with("OTEL_")).collect();
     if !wanted {
         settings.push(("OTEL_SDK_DISABLED".into(), "true".into()));
     }

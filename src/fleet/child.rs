@@ -1,6 +1,6 @@
 //! One part as a process: how it is started, asked whether it is ready, and ended.
 
-use std::{path::Path, process::Stdio, time::Duration};
+use std::{process::Stdio, time::Duration};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, ChildStdin, Command};
@@ -58,7 +58,7 @@ pub(super) fn health_url(part: &Part, plan: &Plan) -> String {
     match part.kind {
         Kind::Service | Kind::Partners => format!("{}/readyz", plan.url(part.name, "http")),
         Kind::Collector => format!("{}/", plan.url(part.name, "health")),
-        Kind::TraceStore => format!("{}/api/services", plan.url(part.name, "http")),
+        Kind::TraceStore => format!("{}/ready", plan.url(part.name, "http")),
     }
 }
 
@@ -84,9 +84,7 @@ pub(super) async fn stop(child: &mut Child, grace: Duration, at_once: &Cancellat
 }
 
 fn config(plan: &Plan) -> Vec<String> {
-    let given = plan.options.collector_config.as_deref();
-    let path = given.or_else(|| Some(Path::new("collector-config.yaml")).filter(|p| p.exists()));
-    path.map(|p| vec!["--config".to_owned(), Plan::text(p)]).unwrap_or_default()
+    plan.collector_config().map(|p| vec!["--config".to_owned(), Plan::text(&p)]).unwrap_or_default()
 }
 
 fn detach(work: impl Future<Output = ()> + Send + 'static) {

@@ -74,6 +74,7 @@ fn service(part: &'static Part, plan: &Plan) -> anyhow::Result<Environment> {
         let url = format!("{}/{third_party}", plan.url("partners", "http"));
         env.insert(service_key(third_party), url);
     }
+    env.insert("WAYBILL_JAEGER_URL".into(), plan.url("tracestore", "http"));
     telemetry(&mut env, plan);
     env.extend(otel_env(part.name, plan)?);
     Ok(env)
@@ -92,7 +93,8 @@ fn collector(plan: &Plan) -> Environment {
     env.insert("WAYBILL_COLLECTOR_GRPC".into(), address("otlp-grpc"));
     env.insert("WAYBILL_COLLECTOR_HTTP".into(), address("otlp-http"));
     env.insert("WAYBILL_COLLECTOR_HEALTH".into(), address("health"));
-    env.insert("WAYBILL_COLLECTOR_METRICS".into(), address("metrics"));
+    env.insert("WAYBILL_COLLECTOR_METRICS_PORT".into(), plan.port("collector", "metrics").to_string());
+    env.insert("WAYBILL_COLLECTOR_PROMETHEUS".into(), address("prometheus"));
     env.insert("WAYBILL_TRACESTORE_OTLP".into(), listen(plan.port("tracestore", "otlp")));
     env.insert("WAYBILL_DATA".into(), Plan::text(&plan.folder("collector")));
     env

@@ -54,6 +54,7 @@ pub(crate) const PARTS: &[Part] = &[
             Port { role: "otlp-grpc", default: 4317 },
             Port { role: "health", default: 13133 },
             Port { role: "metrics", default: 8888 },
+            Port { role: "prometheus", default: 8889 },
         ],
         stage: 3,
     },

@@ -102,6 +102,12 @@ impl Plan {
         self.data.join(part)
     }
 
+    /// The collector's configuration: the one asked for, else the checkout's; none for the built-in one.
+    pub(crate) fn collector_config(&self) -> Option<PathBuf> {
+        let checkout = || Some(PathBuf::from("collector-config.yaml")).filter(|p| p.exists());
+        self.options.collector_config.clone().or_else(checkout)
+    }
+
     /// A path as text for an environment variable.
     pub(crate) fn text(path: &Path) -> String {
         path.to_string_lossy().into_owned()

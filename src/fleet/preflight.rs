@@ -35,18 +35,24 @@ pub(crate) fn check(plan: &Plan) -> anyhow::Result<Checked> {
     let mut environments = Vec::new();
     for part in &plan.parts {
         let env = environment::of(part, plan)?;
-        settings(part, &env).with_context(|| format!("settings of {}", part.name))?;
+        settings(part, &env, plan).with_context(|| format!("settings of {}", part.name))?;
         environments.push((*part, env));
     }
     Ok(Checked { environments, lock })
 }
 
 /// Lets the part itself read what it will be given: the fleet's settings over those that it inherits.
-fn settings(part: &Part, env: &Environment) -> anyhow::Result<()> {
+fn settings(part: &Part, env: &Environment, plan: &Plan) -> anyhow::Result<()> {
     let get = |name: &str| env.get(name).cloned().or_else(|| runtime::variable(name));
     match part.kind {
         Kind::Partners => cmd::partners::options(get).map(drop),
-        _ => Ok(()),
+        Kind::TraceStore => cmd::tracestore::options(get).map(drop),
+        Kind::Collector => cmd::collector::config(plan.collector_config().as_deref(), &get).map(drop),
+        Kind::Service => {
+            let inherited = runtime::variables().into_iter().filter(|(name, _)| !env.contains_key(name));
+            let own = env.iter().map(|(name, value)| (name.clone(), value.clone()));
+            cmd::service::check(part.name, &inherited.chain(own).collect::<Vec<_>>())
+        }
     }
 }
 

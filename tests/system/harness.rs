@@ -229,7 +229,7 @@ fn health(name: &str, entry: &Value) -> String {
     let url = |role: &str| entry["urls"][role].as_str().unwrap_or_default().to_owned();
     match name {
         "collector" => url("health"),
-        "tracestore" => format!("{}/api/services", url("http")),
+        "tracestore" => format!("{}/ready", url("http")),
         _ => format!("{}/readyz", url("http")),
     }
 }
