@@ -59,10 +59,7 @@ impl Args {
 ///
 /// # Errors
 /// [`Usage`] with every fault of the file.
-pub(crate) fn config(
-    file: Option<&Path>,
-    get: &dyn Fn(&str) -> Option<String>,
-) -> anyhow::Result<Config> {
+pub(crate) fn config(file: Option<&Path>, get: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<Config> {
     let config = match file {
         Some(path) => Config::load(path, get),
         None => Config::parse(collector::DEFAULT_CONFIG, get),
