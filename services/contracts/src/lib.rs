@@ -1,6 +1,7 @@
 //! What callers and callees share: protobuf, JSON types, attribute keys and the order's route.
 
 pub mod catalogue;
+pub mod code;
 pub mod http;
 pub mod keys;
 pub mod message;
