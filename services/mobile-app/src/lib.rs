@@ -1,1 +1,66 @@
 //! Step 1, the front door: sessions, carts, orders and their events.
+//!
+//! | endpoint | does |
+//! |--|--|
+//! | `POST /accounts`, `POST /sessions` | sign up, sign in |
+//! | `GET /restaurants` | what can be ordered |
+//! | `POST /carts` | opens the order's trace: the cart is born with its order's id |
+//! | `POST /orders` | orders a cart: continues its trace, commits the order, then asks auth, availability, payment, restaurant |
+//! | `GET /orders/{id}`, `GET /orders/{id}/events` | how it stands; its changes as server-sent events |
+//! | `GET /`, `GET /openapi.json` | a page to order from; the API's description |
+//!
+//! Settings: `WAYBILL_ORDER_WAIT` (default `15s`) how long `POST /orders` waits before it answers 202,
+//! `WAYBILL_ORDER_PATIENCE` (default `60s`) after which a paid order that could not be handed over is refunded instead,
+//! `WAYBILL_EVENT_STREAMS` (default 1000) at once, `WAYBILL_JAEGER_URL` for the links to waterfalls.
+
+mod bodies;
+mod book;
+mod carts;
+mod clock;
+mod error;
+mod events;
+mod front;
+mod neighbours;
+mod openapi;
+mod page;
+mod placing;
+mod routes;
+mod view;
+
+use chassis::{App, Service, Start};
+use http::Method;
+use telemetry::http::ServerLayer;
+use tokio_util::sync::CancellationToken;
+
+use front::Front;
+
+/// The service.
+pub const SERVICE: Service =
+    Service { name: "mobile-app", version: env!("CARGO_PKG_VERSION"), default_port: 8080, app };
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
+
+/// Builds the service.
+fn app(start: &Start) -> App {
+    let front = Front::new(start);
+    let (resumed, kept) = (front.placing.clone(), front.clone());
+    // Carts and orders name their span's parent themselves: the caller's, or the one that the cart has kept.
+    let layer = ServerLayer::front_door().deferred(Method::POST, "/carts").deferred(Method::POST, "/orders");
+    App::new()
+        .migrations(&MIGRATIONS)
+        .first(async move || resumed.resume().await)
+        .http(routes::all(front))
+        .http_layer(layer)
+        .worker("keeper", move |stop| keep(kept, stop))
+}
+
+/// Forgets old carts now and then; at the end, waits for orders to reach a point from which they can be taken up.
+async fn keep(front: Front, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(std::time::Duration::from_secs(600))).await.is_some() {
+        if let Err(error) = front.placing.carts.tidy().await {
+            tracing::warn!(causes = chassis::Error::from(error).causes(), "old carts stay for now");
+        }
+    }
+    front.placing.tasks.close();
+    front.placing.tasks.wait().await;
+}

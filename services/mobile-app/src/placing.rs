@@ -1,0 +1,159 @@
+//! Placing an order: availability, payment, hand-over, in turn. Each step may be taken again, so that an order goes on
+//! where a restart found it. It is ours until restaurant-orders has taken it; nothing paid is forgotten.
+//!
+//! | found at start | what it means | what is done |
+//! |--|--|--|
+//! | `placing` | no money was asked for | goes on, or fails if its time is over |
+//! | `paying` | money may have been taken | asks payment-gateway again, with the same key, until it is known; hands over |
+//! | time is over, money taken | the customer cannot be served any more | handed over for a refund only |
+
+use std::time::Duration;
+
+use chassis::{Error, deadline};
+use contracts::{http::Payment, keys};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    book::{Book, Entry},
+    carts::{Carts, StoredCart},
+    clock::now_ms,
+    error::FrontError,
+    neighbours::{Neighbours, Paid},
+};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Everything that placing needs.
+#[derive(Clone)]
+pub(crate) struct Placing {
+    pub(crate) book: Book,
+    pub(crate) carts: Carts,
+    pub(crate) neighbours: Neighbours,
+    /// How long a customer is kept waiting before the order is given up.
+    pub(crate) patience: Duration,
+    pub(crate) stopping: CancellationToken,
+    pub(crate) tasks: TaskTracker,
+}
+
+// === impl Placing ===
+
+impl Placing {
+    /// Places the order in the background, in the running trace: a customer who hangs up does not stop it.
+    pub(crate) fn begin(&self, entry: Entry, cart: StoredCart) -> tokio::task::JoinHandle<()> {
+        let placing = self.clone();
+        let token = self.tasks.token();
+        telemetry::context::spawn(async move {
+            let _token = token;
+            let order_id = entry.order_id.clone();
+            // Whoever stops finds the order in the book at the next start.
+            let placed = placing.stopping.clone().run_until_cancelled(placing.place(entry, cart)).await;
+            if let Some(Err(error)) = placed {
+                let causes = Error::from(error).causes();
+                tracing::error!(order.id = order_id, causes, "an order is stuck until the next start");
+            }
+        })
+    }
+
+    /// Takes up the orders that a restart interrupted, each in its own trace.
+    pub(crate) async fn resume(self) -> Result<(), Error> {
+        let mut found = Vec::new();
+        for entry in self.book.under_way().await? {
+            let cart = self.carts.of_order(&entry.order_id).await?;
+            found.push((entry, cart));
+        }
+        for (entry, cart) in found {
+            let mut scope = telemetry::context::root().with_baggage(keys::ORDER_ID, entry.order_id.clone());
+            if !entry.synthetic.is_empty() {
+                scope = scope.with_baggage(keys::SYNTHETIC, entry.synthetic.clone());
+            }
+            let _entered = scope.with_parent(&entry.context()).enter();
+            let span = tracing::info_span!("order.resume", order.stage = entry.stage);
+            drop(span.in_scope(|| self.begin(entry, cart)));
+        }
+        Ok(())
+    }
+
+    async fn place(self, mut entry: Entry, cart: StoredCart) -> Result<(), FrontError> {
+        if entry.stage == "placing" {
+            let reason = match self.is_late(&entry) {
+                true => Some("interrupted".to_owned()),
+                false => self.refusal(&cart).await,
+            };
+            if let Some(reason) = reason {
+                return self.book.advance(&entry.order_id, "failed", &reason, "").await;
+            }
+            self.book.advance(&entry.order_id, "paying", "", "").await?;
+            "paying".clone_into(&mut entry.stage);
+        }
+        match self.money(&entry, &cart).await {
+            None => self.book.advance(&entry.order_id, "failed", "interrupted", "").await,
+            Some(Paid::Declined { code }) => self.book.advance(&entry.order_id, "declined", &code, "").await,
+            Some(Paid::Charged(payment)) => self.hand_over(&entry, &cart, &payment).await,
+        }
+    }
+
+    /// Why the restaurant cannot cook it.
+    async fn refusal(&self, cart: &StoredCart) -> Option<String> {
+        match self.neighbours.available(cart).await {
+            Ok(reason) => reason,
+            Err(error) => {
+                tracing::error!(causes = error.causes(), "the restaurant's availability is unknown: {error}");
+                Some("unavailable".to_owned())
+            }
+        }
+    }
+
+    /// Asks until it is known whether the money was taken. `None`: it was never asked for, and now it is too late to.
+    async fn money(&self, entry: &Entry, cart: &StoredCart) -> Option<Paid> {
+        let mut pause = FIRST_PAUSE;
+        let mut asked = !self.is_late(entry);
+        loop {
+            let paid = match asked {
+                true => self.neighbours.pay(entry, cart).await,
+                false => match self.neighbours.was_asked_to_pay(&entry.order_id).await {
+                    Ok(false) => return None,
+                    Ok(true) => {
+                        asked = true;
+                        continue;
+                    }
+                    Err(error) => Err(error),
+                },
+            };
+            match paid {
+                Ok(Some(paid)) => return Some(paid),
+                Ok(None) => {}
+                Err(error) => tracing::warn!(causes = error.causes(), "the payment is open: {error}"),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Hands over until it is taken; for a refund only, once the customer has waited too long.
+    async fn hand_over(&self, entry: &Entry, cart: &StoredCart, payment: &Payment) -> Result<(), FrontError> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let late = self.is_late(entry);
+            // Its own deadline: the customer's last milliseconds must not cut what was paid for.
+            let handed =
+                deadline::fresh(LONGEST_PAUSE, self.neighbours.place(entry, cart, payment, late)).await;
+            match handed {
+                Ok(Ok((state, reason))) => {
+                    return self.book.hand_over(&entry.order_id, &payment.reference, &state, &reason).await;
+                }
+                Ok(Err(error)) => {
+                    tracing::warn!(causes = error.causes(), "the order is not handed over yet: {error}")
+                }
+                Err(_) => tracing::warn!("the order is not handed over yet: no answer in time"),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    fn is_late(&self, entry: &Entry) -> bool {
+        let patience = i64::try_from(self.patience.as_millis()).unwrap_or(i64::MAX);
+        now_ms() - entry.claimed_ms > patience
+    }
+}
