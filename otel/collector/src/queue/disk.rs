@@ -59,6 +59,8 @@ struct Writer {
     segments: BTreeMap<u64, Segment>,
     active: Option<(u64, Arc<File>)>,
     next: u64,
+    /// The last write failed: said once, and segments are given back as soon as they can be.
+    failing: bool,
     /// Held while the folder is in use, so that two collectors cannot share it.
     _lock: File,
 }
@@ -82,6 +84,7 @@ impl Store {
             segments: BTreeMap::new(),
             active: None,
             next: 0,
+            failing: false,
             _lock: lock,
         };
         let recovered = writer.recover().map_err(fail)?;
@@ -196,7 +199,7 @@ impl Writer {
                 match command {
                     Command::Append { entry, shared, written: reply } => match self.append(&entry) {
                         Ok((location, found)) => written.push((entry, location, found, shared, reply)),
-                        Err(error) => refuse(&self.folder, &error, entry, reply),
+                        Err(error) => refuse(&error, reply),
                     },
                     Command::Settle { segment, record } => settled.entry(segment).or_default().push(record),
                     Command::Stop => stop = true,
@@ -212,9 +215,9 @@ impl Writer {
                     }
                 }
                 Err(error) => {
-                    for (entry, location, found, _, reply) in written.into_iter().rev() {
+                    for (_, location, found, _, reply) in written.into_iter().rev() {
                         self.take_back(location.segment, &found);
-                        refuse(&self.folder, &error, entry, reply);
+                        refuse(&error, reply);
                     }
                 }
             }
@@ -225,20 +228,43 @@ impl Writer {
         }
     }
 
+    /// Appends an entry; where there is no room, a segment without open requests makes some.
     fn append(&mut self, entry: &Entry) -> io::Result<(Location, Found)> {
-        let full = self
-            .active
-            .as_ref()
-            .and_then(|(number, _)| self.segments.get(number))
-            .is_none_or(|s| s.end >= SEGMENT_BYTES);
-        if full {
+        let first = self.try_append(entry);
+        let worn = self.active_segment().is_some_and(|segment| segment.open == 0);
+        let outcome = match first {
+            Err(_) if worn => {
+                self.retire_active();
+                self.try_append(entry)
+            }
+            outcome => outcome,
+        };
+        match &outcome {
+            Err(error) if !self.failing => {
+                self.failing = true;
+                tracing::error!(%error, folder = %self.folder.display(), "the sending queue cannot be written, refusing data");
+            }
+            Ok(_) if self.failing => {
+                self.failing = false;
+                tracing::info!(folder = %self.folder.display(), "the sending queue can be written again");
+            }
+            _ => {}
+        }
+        outcome
+    }
+
+    fn try_append(&mut self, entry: &Entry) -> io::Result<(Location, Found)> {
+        if self.active_segment().is_none_or(|segment| segment.end >= SEGMENT_BYTES) {
             // What was waiting in the closed segment is on disk by the time its successor's requests are acknowledged.
-            self.sync_active()?;
+            if self.fsync {
+                self.sync()?;
+            }
             let segment = Segment::create(&self.folder, self.next)?;
+            let file = Arc::new(segment.reader()?);
             if self.fsync {
                 File::open(&self.folder)?.sync_all()?;
             }
-            self.active = Some((self.next, Arc::new(segment.reader()?)));
+            self.active = Some((self.next, file));
             self.segments.insert(self.next, segment);
             self.next += 1;
         }
@@ -250,15 +276,26 @@ impl Writer {
         Ok((Location::new(*number, found, file), found))
     }
 
-    fn sync(&mut self) -> io::Result<()> {
-        match self.active.as_ref().and_then(|(number, _)| self.segments.get(number)) {
-            Some(segment) => segment.sync(),
-            None => Ok(()),
+    fn active_segment(&self) -> Option<&Segment> {
+        self.active.as_ref().and_then(|(number, _)| self.segments.get(number))
+    }
+
+    fn retire_active(&mut self) {
+        if let Some((number, _)) = self.active.take() {
+            self.delete(number);
         }
     }
 
-    fn sync_active(&mut self) -> io::Result<()> {
-        if self.fsync { self.sync() } else { Ok(()) }
+    fn delete(&mut self, number: u64) {
+        if let Some(segment) = self.segments.remove(&number)
+            && let Err(error) = segment.delete()
+        {
+            tracing::warn!(%error, folder = %self.folder.display(), "a finished queue file could not be deleted");
+        }
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.active_segment().map_or(Ok(()), Segment::sync)
     }
 
     fn take_back(&mut self, segment: u64, found: &Found) {
@@ -281,16 +318,11 @@ impl Writer {
             if active {
                 self.active = None;
             }
-            if let Some(segment) = self.segments.remove(&number)
-                && let Err(error) = segment.delete()
-            {
-                tracing::warn!(%error, folder = %self.folder.display(), "a finished queue file could not be deleted");
-            }
+            self.delete(number);
         }
     }
 }
 
-fn refuse(folder: &Path, error: &io::Error, entry: Entry, reply: oneshot::Sender<Result<(), Refusal>>) {
-    tracing::error!(%error, folder = %folder.display(), items = entry.items, "the sending queue cannot be written, refusing");
+fn refuse(error: &io::Error, reply: oneshot::Sender<Result<(), Refusal>>) {
     let _ = reply.send(Err(Refusal::busy(format!("the sending queue cannot be written: {}", error.kind()))));
 }

@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +21,8 @@ pub(crate) struct Segment {
     path: PathBuf,
     file: File,
     settled_file: Option<File>,
+    /// Bytes of whole numbers in it.
+    settled_end: u64,
     /// Where the next record goes.
     pub(crate) end: u64,
     /// Records in it.
@@ -49,7 +51,15 @@ impl Segment {
             let _ = fs::remove_file(&path);
             return Err(error);
         }
-        Ok(Self { path, file, settled_file: None, end: MAGIC.len() as u64, records: 0, open: 0 })
+        Ok(Self {
+            path,
+            file,
+            settled_file: None,
+            settled_end: 0,
+            end: MAGIC.len() as u64,
+            records: 0,
+            open: 0,
+        })
     }
 
     /// Opens a segment from before: cuts a torn end, sets damaged records aside, leaves out what is settled.
@@ -64,17 +74,20 @@ impl Segment {
             path: path.to_owned(),
             file,
             settled_file: None,
+            settled_end: 0,
             end: MAGIC.len() as u64,
             records: 0,
             open: 0,
         };
         let settled = segment.read_settled()?;
-        let mut found = Vec::new();
+        let (mut found, mut damaged) = (Vec::new(), Vec::new());
         while let Some((next, sound)) = segment.read_record(size)? {
-            if !sound {
-                segment.set_aside(&next)?;
-            } else if !settled.contains(&next.record) {
+            let open = !settled.contains(&next.record);
+            if open && sound {
                 found.push(next);
+            } else if open {
+                segment.set_aside(&next)?;
+                damaged.push(next.record);
             }
             segment.end = next.offset + u64::from(next.length);
             segment.records += 1;
@@ -83,6 +96,7 @@ impl Segment {
             tracing::warn!(file = %path.display(), bytes = size - segment.end, "cut a torn end off a queue file");
             segment.file.set_len(segment.end)?;
         }
+        segment.settle(&damaged)?;
         segment.open = u32::try_from(found.len()).unwrap_or(u32::MAX);
         Ok((segment, found))
     }
@@ -130,16 +144,19 @@ impl Segment {
     /// Notes records as settled.
     pub(crate) fn settle(&mut self, records: &[u32]) -> io::Result<()> {
         self.open = self.open.saturating_sub(u32::try_from(records.len()).unwrap_or(u32::MAX));
-        if self.settled_file.is_none() {
-            let file =
-                OpenOptions::new().append(true).create(true).open(self.path.with_extension("settled"))?;
-            self.settled_file = Some(file);
-        }
         let numbers: Vec<u8> = records.iter().flat_map(|record| record.to_le_bytes()).collect();
-        match &mut self.settled_file {
-            Some(file) => file.write_all(&numbers),
-            None => Ok(()),
-        }
+        let file = match &self.settled_file {
+            Some(file) => file,
+            None => {
+                let path = self.path.with_extension("settled");
+                self.settled_file
+                    .insert(OpenOptions::new().write(true).create(true).truncate(false).open(path)?)
+            }
+        };
+        // Written at a place of our own choosing, so that a write that failed halfway is written over by the next.
+        file.write_all_at(&numbers, self.settled_end)?;
+        self.settled_end += numbers.len() as u64;
+        Ok(())
     }
 
     /// Deletes the segment: first the records, so that a crash in between cannot bring settled ones back.
@@ -207,19 +224,15 @@ impl Segment {
         OpenOptions::new().append(true).create(true).open(aside)?.write_all(&bytes)
     }
 
-    fn read_settled(&self) -> io::Result<HashSet<u32>> {
-        let mut bytes = Vec::new();
-        match File::open(self.path.with_extension("settled")) {
-            Ok(mut file) => file.read_to_end(&mut bytes)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+    fn read_settled(&mut self) -> io::Result<HashSet<u32>> {
+        let bytes = match fs::read(self.path.with_extension("settled")) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(error),
         };
-        // A torn last number is left out: its request is sent once more, which OTLP allows.
-        let (numbers, torn) = bytes.as_chunks::<4>();
-        if !torn.is_empty() {
-            let whole = (numbers.len() * 4) as u64;
-            OpenOptions::new().write(true).open(self.path.with_extension("settled"))?.set_len(whole)?;
-        }
+        // A torn last number is left out and written over: its request is sent once more, which OTLP allows.
+        let (numbers, _) = bytes.as_chunks::<4>();
+        self.settled_end = (numbers.len() * 4) as u64;
         Ok(numbers.iter().map(|number| u32::from_le_bytes(*number)).collect())
     }
 }

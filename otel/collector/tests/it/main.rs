@@ -2,5 +2,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
+mod bad_input;
+mod durability;
 mod forward;
 mod rig;
