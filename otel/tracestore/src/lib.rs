@@ -12,4 +12,6 @@ mod store;
 pub mod ui;
 
 pub use run::{Bound, Options, RunError, run};
+#[doc(hidden)]
+pub use store::measure;
 pub use store::{Appended, Options as StoreOptions, Stats, Store, StoreError, SyncMode};

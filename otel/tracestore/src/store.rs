@@ -11,6 +11,8 @@ mod dependencies;
 mod head;
 mod keeper;
 mod lock;
+#[doc(hidden)]
+pub mod measure;
 mod merge;
 mod names;
 mod options;

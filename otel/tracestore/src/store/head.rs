@@ -25,6 +25,7 @@ pub(crate) struct Head {
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     known: Mutex<HashSet<Arc<Name>>>,
+    refused: AtomicU64,
 }
 
 /// Names kept at once; those that come later are searchable but not listed.
@@ -138,7 +139,8 @@ impl Names {
         if let Some(held) = known.get(&name) {
             return Some(Arc::clone(held));
         }
-        if known.len() >= MAX_NAMES {
+        // Looking for names that nothing refers to any more is dear: once in a while is enough.
+        if known.len() >= MAX_NAMES && self.refused.fetch_add(1, Ordering::Relaxed).is_multiple_of(4096) {
             known.retain(|held| Arc::strong_count(held) > 1);
         }
         if known.len() >= MAX_NAMES {

@@ -100,7 +100,7 @@ fn remove(shelf: &Shelf, segment: &Arc<Segment>, why: &str) {
 fn rotate_old(shelf: &Shelf, jobs: &Sender<Job>) {
     let age = u64::try_from(shelf.options.head_age.as_nanos()).unwrap_or(u64::MAX);
     let old = |head: &Head| head.first_arrival().is_some_and(|at| now_ns().saturating_sub(at) > age);
-    if old(&shelf.view().active) {
+    if old(&shelf.active()) {
         // The writer being gone means that the store is closing.
         let _ = jobs.send(Job::Rotate);
     }

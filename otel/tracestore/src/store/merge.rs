@@ -22,6 +22,9 @@ const MAX_ROWS: u64 = 400_000;
 /// Bytes that a joined segment may have; retention removes whole segments.
 const MAX_BYTES: u64 = 1 << 30;
 
+/// Segments that are too many, whatever their sizes.
+const MANY: usize = 128;
+
 /// What to merge, neighbours in order.
 pub(crate) struct Merge {
     pub(crate) inputs: Vec<Arc<Segment>>,
@@ -43,7 +46,12 @@ impl Merge {
     pub(crate) fn find(segments: &[Arc<Segment>], options: &Options) -> Option<Self> {
         let small = (options.head_bytes / 2) as u64;
         Self::run(segments, |run| Self::may_rebuild(run, small, options), true)
-            .or_else(|| Self::run(segments, |run| Self::may_join(run, small, options), false))
+            .or_else(|| Self::run(segments, |run| alike(run, small) && Self::may_join(run, options), false))
+            .or_else(|| {
+                // Sizes that never match must not leave ever more files.
+                let many = segments.len() > MANY;
+                Self::run(segments, |run| many && Self::may_join(run, options), false)
+            })
     }
 
     fn run(segments: &[Arc<Segment>], fits: impl Fn(&[Arc<Segment>]) -> bool, rebuild: bool) -> Option<Self> {
@@ -55,12 +63,8 @@ impl Merge {
         run.iter().map(|s| s.facts.raw_bytes).sum::<u64>() <= small && same_age(run, options)
     }
 
-    fn may_join(run: &[Arc<Segment>], small: u64, options: &Options) -> bool {
-        let sizes = || run.iter().map(|s| s.facts.raw_bytes.max(small));
-        let alike =
-            sizes().max().unwrap_or(0) <= sizes().min().unwrap_or(0).saturating_mul(FAN_IN as u64 / 2);
-        alike
-            && same_age(run, options)
+    fn may_join(run: &[Arc<Segment>], options: &Options) -> bool {
+        same_age(run, options)
             && run.iter().map(|s| u64::from(s.rows())).sum::<u64>() <= MAX_ROWS
             && run.iter().map(|s| s.bytes).sum::<u64>() <= MAX_BYTES.min(options.retention_bytes / 8)
     }
@@ -162,6 +166,12 @@ impl Merge {
         }
         Ok(())
     }
+}
+
+/// Joining a large segment with small ones would copy it again and again.
+fn alike(run: &[Arc<Segment>], small: u64) -> bool {
+    let sizes = || run.iter().map(|s| s.facts.raw_bytes.max(small));
+    sizes().max().unwrap_or(0) <= sizes().min().unwrap_or(0).saturating_mul(FAN_IN as u64 / 2)
 }
 
 /// Merged data goes when its newest part goes, so it must not span much more time than its parts.

@@ -4,6 +4,7 @@
 //! under its name only when it is whole and durable, and never changes after.
 
 mod block;
+mod filter;
 mod format;
 mod reader;
 mod writer;

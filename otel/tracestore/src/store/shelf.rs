@@ -76,6 +76,16 @@ impl Shelf {
         self.view.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The head that takes what arrives.
+    pub(crate) fn active(&self) -> Arc<Head> {
+        Arc::clone(&self.view.read().unwrap_or_else(PoisonError::into_inner).active)
+    }
+
+    /// Full heads that wait to be sealed.
+    pub(crate) fn waiting(&self) -> usize {
+        self.view.read().unwrap_or_else(PoisonError::into_inner).sealing.len()
+    }
+
     /// Changes the view in one step, and pokes who waits for that.
     pub(crate) fn change(&self, change: impl FnOnce(&mut View)) {
         change(&mut self.view.write().unwrap_or_else(PoisonError::into_inner));

@@ -126,7 +126,7 @@ impl Writer {
                 if !sync {
                     self.unsynced_since.get_or_insert_with(Instant::now);
                 }
-                let head = self.shelf.view().active;
+                let head = self.shelf.active();
                 for append in group {
                     head.publish(append.batch, &self.shelf.names);
                     // Nobody listens when the caller went away; what it sent is kept all the same.
@@ -139,14 +139,14 @@ impl Writer {
 
     /// Sees to it that the active head can take more: a full one is handed to the keeper, at most two wait there.
     fn make_room(&mut self) -> Result<(), StoreError> {
-        let full = |shelf: &Shelf| shelf.view().active.memory() >= shelf.options.head_bytes;
+        let full = |shelf: &Shelf| shelf.active().memory() >= shelf.options.head_bytes;
         if !full(&self.shelf) {
             return Ok(());
         }
         let until = Instant::now() + self.shelf.options.patience;
         loop {
             let ticket = self.shelf.turn.ticket();
-            if self.shelf.view().sealing.len() < MAX_SEALING {
+            if self.shelf.waiting() < MAX_SEALING {
                 return self.rotate();
             }
             let left = until.saturating_duration_since(Instant::now());
@@ -159,7 +159,7 @@ impl Writer {
 
     fn rotate(&mut self) -> Result<(), StoreError> {
         self.sync();
-        let number = self.shelf.view().active.number + 1;
+        let number = self.shelf.active().number + 1;
         self.wal = Wal::create(&self.shelf.dir, number).map_err(StoreError::io("write", &self.shelf.dir))?;
         let fresh = Arc::new(Head::new(number));
         self.shelf.change(|view| {
@@ -170,9 +170,8 @@ impl Writer {
     }
 
     fn rotate_if_possible(&mut self) {
-        let view = self.shelf.view();
-        if view.active.items() > 0
-            && view.sealing.len() < MAX_SEALING
+        if self.shelf.active().items() > 0
+            && self.shelf.waiting() < MAX_SEALING
             && let Err(error) = self.rotate()
         {
             tracing::warn!(

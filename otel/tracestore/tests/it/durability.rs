@@ -219,3 +219,32 @@ async fn absurd_spans_are_kept_as_they_are() {
     let store = Store::open(StoreOptions::new(dir.path())).unwrap();
     assert_eq!(spans_of(&store.trace(trace_id(1)).unwrap().unwrap()), [backwards, far, huge]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_nothing_can_be_sealed_requests_are_refused_in_bounded_memory_and_then_taken_again() {
+    let dir = tempfile::tempdir().unwrap();
+    // Each head is full after one request; a folder in the place of the segment's temporary file keeps it from being made.
+    let options =
+        StoreOptions { head_bytes: 1, patience: Duration::from_millis(50), ..StoreOptions::new(dir.path()) };
+    let store = Store::open(options.clone()).unwrap();
+    let obstacle = dir.path().join("spans/seg-000000000001-000000000001.tmp");
+    std::fs::create_dir(&obstacle).unwrap();
+    let mut kept = Vec::new();
+    for n in 1..=20_u64 {
+        if store.append_spans(one("auth", span(u128::from(n), 1, "Verify", n))).await.is_ok() {
+            kept.push(n);
+        }
+    }
+    assert_eq!(kept, [1, 2, 3], "two full heads and the active one");
+    assert_eq!(store.stats().refused, 17);
+    std::fs::remove_dir(&obstacle).unwrap();
+    eventually("it seals", || store.stats().segments == 2);
+    store.append_spans(one("auth", span(21, 1, "Verify", 21))).await.unwrap();
+    kept.push(21);
+    store.close();
+    let store = Store::open(options).unwrap();
+    for n in kept {
+        assert!(store.trace(trace_id(u128::from(n))).unwrap().is_some(), "{n} was acknowledged");
+    }
+    assert_eq!(store.stats().spans, 4, "what was refused is not there");
+}

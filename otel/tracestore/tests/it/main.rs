@@ -8,3 +8,4 @@ mod full;
 mod receiver;
 mod requests;
 mod search;
+mod whole;

@@ -5,7 +5,8 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
+use http_body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
@@ -17,6 +18,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
 use prost::Message;
+use std::convert::Infallible;
 use std::io::Write;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -270,4 +272,37 @@ async fn the_receiver_ends_when_told_to_also_with_idle_connections_open() {
     client.export(decoded(one("auth", span(1, 1, "Verify", 5)))).await.unwrap();
     receiver.stop.send(()).unwrap();
     receiver.task.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn bodies_that_are_too_much_together_are_refused_with_a_time_to_retry_and_the_room_comes_back() {
+    let receiver = Receiver::start(|_| {}).await;
+    let open = || {
+        let (sender, chunks) = tokio::sync::mpsc::channel::<Result<Frame<Bytes>, Infallible>>(1);
+        let body = StreamBody::new(tokio_stream::wrappers::ReceiverStream::new(chunks));
+        let request =
+            Request::post(format!("{}/v1/traces", receiver.url)).header(PROTOBUF.0, PROTOBUF.1).body(body);
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        (sender, tokio::spawn(client.request(request.unwrap())))
+    };
+    let megabyte = || Ok(Frame::data(Bytes::from(vec![0; 1 << 20])));
+    let (first, first_reply) = open();
+    for _ in 0..60 {
+        first.send(megabyte()).await.unwrap();
+    }
+    // All but what the sockets hold has been received now, of the 64 MiB that may be.
+    let (second, second_reply) = open();
+    for _ in 0..30 {
+        // It may be refused before it has said everything.
+        let _ = second.send(megabyte()).await;
+    }
+    let reply = second_reply.await.unwrap().unwrap();
+    assert_eq!(reply.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(reply.headers().contains_key("retry-after"));
+    drop(first);
+    let reply = first_reply;
+    // Sixty million zeros are no request, but they are heard.
+    assert_eq!(reply.await.unwrap().unwrap().status(), StatusCode::BAD_REQUEST);
+    let good = receiver.post("/v1/traces", &[PROTOBUF], one("auth", span(1, 1, "Verify", 5))).await;
+    assert_eq!(good.status(), StatusCode::OK);
 }

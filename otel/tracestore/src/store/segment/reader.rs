@@ -17,6 +17,7 @@ use super::super::plan::{Newest, Plan, Verifier};
 use super::super::terms::Term;
 use super::super::wire::take_varint;
 use super::block::Block;
+use super::filter::Filter;
 use super::format::{self, BlockRow, Facts, Fault, Footer, PAGE, Row, SECTIONS, u32_at, u64_at};
 use crate::model::TraceId;
 
@@ -41,6 +42,7 @@ pub(crate) struct Segment {
     sections: [(u64, u64); SECTIONS],
     term_fences: Vec<(Term, u64)>,
     id_fences: Vec<u64>,
+    ids: Filter,
     bad_blocks: Mutex<HashSet<u32>>,
 }
 
@@ -89,6 +91,7 @@ impl Segment {
             sections: footer.sections,
             term_fences: Vec::new(),
             id_fences: Vec::new(),
+            ids: Filter::default(),
             bad_blocks: Mutex::default(),
         };
         segment.load(shared)?;
@@ -98,12 +101,10 @@ impl Segment {
     fn load(&mut self, shared: &Names) -> Result<(), Fault> {
         let fences = self.section(format::TERM_FENCES)?;
         self.term_fences = fences.chunks_exact(format::FENCE).map(|f| (u64_at(f, 0), u64_at(f, 8))).collect();
-        let step = (format::ID_ENTRY * format::ID_FENCE_EVERY) as u64;
-        let (_, len) = self.sections[format::IDS];
-        for at in (0..len).step_by(step as usize) {
-            let entry = self.part(format::IDS, at, 8)?;
-            self.id_fences.push(u64_at(&entry, 0));
-        }
+        let ids = self.section(format::IDS)?;
+        let prefixes = || ids.chunks_exact(format::ID_ENTRY).map(|entry| u64_at(entry, 0));
+        self.id_fences = prefixes().step_by(format::ID_FENCE_EVERY).collect();
+        self.ids = Filter::of(ids.len() / format::ID_ENTRY, prefixes());
         let list = unpack(&self.section(format::NAMES)?).and_then(|json| names::decode(&json));
         let list = list.ok_or(Fault::Corrupt("the names cannot be read"))?;
         self.names = list.into_iter().filter_map(|name| shared.hold(name)).collect();
@@ -226,6 +227,9 @@ impl Segment {
 
     fn ordinals_of(&self, id: TraceId) -> Result<Vec<u32>, Fault> {
         let wanted = format::prefix(id);
+        if !self.ids.may_hold(wanted) {
+            return Ok(Vec::new());
+        }
         // The run of equal prefixes may begin in the page before the first fence that is equal.
         let first = self.id_fences.partition_point(|fence| *fence < wanted).saturating_sub(1);
         let last = self.id_fences.partition_point(|fence| *fence <= wanted);
