@@ -2,7 +2,7 @@
 //!
 //! One binary for all of it, so that tests that only read can share one running fleet.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 mod customer;
 mod harness;
