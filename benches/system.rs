@@ -125,7 +125,7 @@ impl Fleet {
         let mut command = Command::new(WAYBILL);
         command.args(["up", "--ports", "auto", "--data"]).arg(data.path());
         // Rides of no length: what is measured is work, not waiting.
-        command.args(["--env", "tracking:WAYBILL_RIDE_TIME=1ms", "--env", "partners:WAYBILL_RIDE_TIME=1ms"]);
+        command.args(["--env", "tracking:WAYBILL_RIDE_TIME=1ms"]);
         for service in SERVICES {
             command.arg("--env").arg(format!("{service}:OTEL_SDK_DISABLED={}", !telemetry));
         }
