@@ -38,6 +38,8 @@ pub use body::TracedBody;
 pub use env::Env;
 pub use error::{BadSetting, InitError};
 pub use guard::Guard;
+#[doc(hidden)]
+pub use init::init_discarding;
 pub use init::{check, init, init_with};
 pub use peer::Peer;
 pub use service::Service;

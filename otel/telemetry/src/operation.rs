@@ -79,6 +79,19 @@ impl Operation {
         self.measured.extend(attributes);
     }
 
+    /// Nobody here knows the method that was called: its name is the caller's invention and must not become one of ours
+    /// (RPC conventions, `rpc.method`).
+    pub(crate) fn disown_method(&mut self) {
+        let Some(method) = self.measured.iter_mut().find(|kv| kv.key.as_str() == semconv::RPC_METHOD) else {
+            return;
+        };
+        let original = std::mem::replace(&mut method.value, "_OTHER".into());
+        let span = self.cx.span();
+        span.update_name("grpc");
+        span.set_attribute(KeyValue::new(semconv::RPC_METHOD, "_OTHER"));
+        span.set_attribute(KeyValue::new(semconv::RPC_METHOD_ORIGINAL, original));
+    }
+
     /// A span that was waiting for the handler and that no one has started takes the caller as parent.
     pub(crate) fn settle(&mut self) {
         if let Some(pending) = self.pending.take() {

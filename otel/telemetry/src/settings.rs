@@ -53,6 +53,8 @@ pub(crate) struct Settings {
 pub(crate) struct Exporters {
     pub(crate) otlp: Option<Otlp>,
     pub(crate) console: bool,
+    /// Takes everything and sends nothing: what benchmarks measure against. No variable sets it.
+    pub(crate) discard: bool,
 }
 
 // === impl Settings ===
@@ -117,7 +119,7 @@ impl Exporters {
     }
 
     pub(crate) fn any(&self) -> bool {
-        self.otlp.is_some() || self.console
+        self.otlp.is_some() || self.console || self.discard
     }
 }
 

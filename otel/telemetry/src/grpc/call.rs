@@ -84,6 +84,9 @@ where
     B::Error: std::fmt::Display,
 {
     if let Some(status) = Status::from_header_map(response.headers()) {
+        if side == Side::RpcServer && status.code() == Code::Unimplemented {
+            operation.disown_method();
+        }
         operation.finish(outcome(side, &status));
         return response.map(|body| TracedBody::new(body, None));
     }

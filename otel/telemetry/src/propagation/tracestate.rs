@@ -33,9 +33,7 @@ fn read<'a>(values: impl Iterator<Item = &'a str>) -> Option<String> {
         if member.is_empty() {
             continue;
         }
-        let Some((key, value)) = member.split_once('=') else {
-            return None;
-        };
+        let (key, value) = member.split_once('=')?;
         let seen = members.iter().any(|m| m.split_once('=').is_some_and(|(k, _)| k == key));
         if !is_key(key) || !is_value(value) || seen || members.len() == MAX_MEMBERS {
             return None;

@@ -121,6 +121,25 @@ async fn each_side_takes_as_an_error_what_is_one_for_it() {
     }
 }
 
+#[tokio::test]
+async fn a_method_that_nobody_knows_does_not_become_a_name_of_ours() {
+    let trace = Trace::new();
+    let address = listen(Answers(None)).await;
+    let channel = grpc::channel(&format!("http://{address}"), Peer::ours("auth")).unwrap();
+    drop(
+        context::root()
+            .with_parent(&trace.stored())
+            .run(channel.oneshot(raw(&trace).map(tonic::body::Body::new)))
+            .await,
+    );
+    let spans = trace.spans(2).await;
+    let server = side(&spans, SpanKind::Server);
+    assert_eq!(server.name, "grpc");
+    assert_eq!(get_of(server, "rpc.method"), "_OTHER");
+    assert_eq!(get_of(server, "rpc.method_original"), "orders.v1.Orders/Watch");
+    assert_eq!(side(&spans, SpanKind::Client).name, "orders.v1.Orders/Watch");
+}
+
 /// A reply that fails after its first message: the status is in the trailers.
 fn fails_mid_stream() -> Response<Body> {
     let mut trailers = HeaderMap::new();

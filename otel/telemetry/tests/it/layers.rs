@@ -47,7 +47,7 @@ async fn a_server_span_follows_the_http_conventions_to_the_letter() {
     let trace = Trace::new();
     let address = listen(app(traced::ServerLayer::new())).await;
     let url = format!("http://{address}/orders/7?x=1&token=hush");
-    #[expect(clippy::disallowed_methods, reason = "a client that is not ours")]
+    #[allow(clippy::disallowed_methods, reason = "a client that is not ours")]
     let client = reqwest::Client::new();
     let reply =
         client.get(url).header("traceparent", trace.parent()).header("user-agent", "tester/1").send().await;
@@ -382,11 +382,12 @@ async fn messages_have_the_shape_of_the_design() {
 #[tokio::test]
 async fn spawned_work_stays_in_the_trace() {
     let trace = Trace::new();
-    let stored = trace.stored();
-    let task = context::root()
-        .with_parent(&stored)
-        .run(async { context::spawn(async { drop(tracing::info_span!("work.later").entered()) }) });
-    task.await.await.unwrap();
+    let scope = context::root().with_parent(&trace.stored());
+    let task = {
+        let _entered = scope.enter();
+        context::spawn(async { drop(tracing::info_span!("work.later").entered()) })
+    };
+    task.await.unwrap();
     assert_eq!(hex(&trace.only().await.parent_span_id), "00000000000000aa");
 }
 

@@ -368,16 +368,18 @@ async fn metrics_come_at_their_interval_with_their_temporality_and_aggregation()
     run(&receiver, "grpc", &["trickle", "50"], &env).await;
     assert!(receiver.got.lock().unwrap().metrics.len() > 3, "interval");
     let (receiver, _) = order(&env[1..]).await;
-    let got = receiver.got.lock().unwrap();
-    let metrics = got.metrics.iter().flat_map(|r| &r.resource_metrics).flat_map(|r| &r.scope_metrics);
-    let mut metrics = metrics.flat_map(|s| &s.metrics);
-    match metrics.find(|m| m.name == "http.server.request.duration").and_then(|m| m.data.clone()).unwrap() {
+    let histogram = {
+        let got = receiver.got.lock().unwrap();
+        let metrics = got.metrics.iter().flat_map(|r| &r.resource_metrics).flat_map(|r| &r.scope_metrics);
+        let mut metrics = metrics.flat_map(|s| &s.metrics);
+        metrics.find(|m| m.name == "http.server.request.duration").and_then(|m| m.data.clone()).unwrap()
+    };
+    match histogram {
         Data::ExponentialHistogram(h) => {
             assert_eq!(h.aggregation_temporality(), AggregationTemporality::Delta)
         }
         other => panic!("{other:?}"),
     }
-    drop(got);
     for name in [env[0].0, env[1].0, env[2].0, "OTEL_METRIC_EXPORT_TIMEOUT", "OTEL_METRICS_EXEMPLAR_FILTER"] {
         assert!(refusal(&[(name, "bogus")]).await.contains(name));
     }
