@@ -10,6 +10,7 @@ mod held;
 pub(crate) mod ids;
 mod legacy;
 mod logs;
+mod options;
 mod otlp_json;
 mod params;
 mod reply;
@@ -18,4 +19,5 @@ mod tags;
 mod v3;
 
 pub use backend::{Backend, BackendError, Counter};
-pub use router::{ApiOptions, router};
+pub use options::ApiOptions;
+pub use router::router;

@@ -83,7 +83,8 @@ impl Default for Options {
 impl Options {
     /// Reads `WAYBILL_TRACESTORE_OTLP`, `WAYBILL_TRACESTORE_HTTP` (addresses), `WAYBILL_DATA` (folder for its
     /// files, `data/tracestore` by default), `WAYBILL_TRACESTORE_RETENTION` (`7d`),
-    /// `WAYBILL_TRACESTORE_RETENTION_BYTES`, `WAYBILL_TRACESTORE_SYNC` (`always`, or an interval such as `50ms`).
+    /// `WAYBILL_TRACESTORE_RETENTION_BYTES`, `WAYBILL_TRACESTORE_SYNC` (`always`, or an interval such as `50ms`), and
+    /// what [`ApiOptions::read`] does.
     ///
     /// # Errors
     /// [`RunError::Settings`] with every value that cannot be used.
@@ -120,6 +121,7 @@ impl Options {
             };
             Ok(())
         });
+        options.api = ApiOptions::read(get, &mut bad);
         if bad.is_empty() { Ok(options) } else { Err(RunError::Settings(bad)) }
     }
 }

@@ -13,39 +13,13 @@ use tower_http::compression::CompressionLayer;
 
 use super::backend::{Backend, BackendError};
 use super::engine::{Engine, QueryError};
+use super::options::ApiOptions;
 use super::params::MAX_TARGET_BYTES;
 use super::reply::{Envelope, LegacyError, Problem};
 use super::{analytics, health, legacy, logs, v3};
 use crate::jaeger::{self, adjust, convert};
 use crate::model::{Operation, Query, Trace, TraceId};
-use crate::ui::{self, Ui, UiError, UiOptions};
-
-/// How queries are answered.
-#[derive(Debug, Clone)]
-pub struct ApiOptions {
-    /// Queries that may run at once; others wait.
-    pub concurrent_queries: usize,
-    /// Longest time a query may wait and run; beyond it the reply is 503 or 504.
-    pub query_deadline: Duration,
-    /// Largest `limit` of a search; a larger one is refused.
-    pub max_traces: usize,
-    /// Largest clock skew between hosts that is corrected in a trace; zero, as in Jaeger, corrects none and warns.
-    pub max_clock_skew: Duration,
-    /// How the Jaeger UI is set up.
-    pub ui: UiOptions,
-}
-
-impl Default for ApiOptions {
-    fn default() -> Self {
-        Self {
-            concurrent_queries: 8,
-            query_deadline: Duration::from_secs(30),
-            max_traces: 1_500,
-            max_clock_skew: Duration::ZERO,
-            ui: UiOptions::default(),
-        }
-    }
-}
+use crate::ui::{self, Ui, UiError};
 
 /// The query APIs, the log query and the Jaeger UI over one store. With a base path all of them lie below it; health and
 /// metrics stay where they are.

@@ -120,7 +120,7 @@ impl UiOptions {
     }
 
     /// With a slash at both ends.
-    pub(super) fn normal_base_path(&self) -> Result<String, UiError> {
+    pub(crate) fn normal_base_path(&self) -> Result<String, UiError> {
         let inner = self.base_path.trim_matches('/');
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '~' | '/');
         if !inner.chars().all(plain) || inner.split('/').any(|part| part.starts_with('.')) {
