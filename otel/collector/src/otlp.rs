@@ -1,6 +1,6 @@
 //! OTLP's messages as data: one schema, walked to check and count protobuf and to turn JSON into protobuf.
 
-pub(crate) mod json;
+pub mod json;
 pub mod schema;
 pub mod split;
 pub mod walk;

@@ -31,7 +31,7 @@ const fn base64(alphabet: &alphabet::Alphabet) -> GeneralPurpose {
 ///
 /// # Errors
 /// Those of the parser, with line and column.
-pub(crate) fn to_protobuf(signal: Signal, json: &[u8]) -> Result<Bytes, serde_json::Error> {
+pub fn to_protobuf(signal: Signal, json: &[u8]) -> Result<Bytes, serde_json::Error> {
     // Text is checked once here, so that the parser need not check each string.
     let text =
         std::str::from_utf8(json).map_err(|error| de::Error::custom(format_args!("not UTF-8: {error}")))?;

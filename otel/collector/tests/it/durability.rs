@@ -77,15 +77,13 @@ fn free_address() -> SocketAddr {
 }
 
 fn durable(folder: &Path, backend: SocketAddr, more: &str) -> String {
-    let queue = format!(
-        "    retry_on_failure: {{initial_interval: 20ms, max_interval: 50ms, max_elapsed_time: 0}}\n    \
-         sending_queue: {{storage: file_storage, queue_size: 100000, sizer: items, batch: {{flush_timeout: 10ms, min_size: 100}}}}"
-    );
+    let queue = "    retry_on_failure: {initial_interval: 20ms, max_interval: 50ms, max_elapsed_time: 0}
+    sending_queue: {storage: file_storage, queue_size: 100000, sizer: items, batch: {flush_timeout: 10ms, min_size: 100}}";
     let storage = format!(
         "extensions: {{file_storage: {{directory: {}, create_directory: true{more}}}}}",
         folder.display()
     );
-    to_backend(backend, &queue, &storage)
+    to_backend(backend, queue, &storage)
 }
 
 async fn all_arrive(backend: &Backend, numbers: impl IntoIterator<Item = u64>) {

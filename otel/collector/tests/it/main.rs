@@ -2,7 +2,11 @@
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
+mod backends;
 mod bad_input;
+mod configuration;
 mod durability;
 mod forward;
+mod prometheus;
+mod properties;
 mod rig;

@@ -1,0 +1,99 @@
+//! The collector's hot paths: the walk over a request, JSON reading, merging and splitting, the durable queue's append.
+//!
+//! The load is the one of `docs/performance.md`: requests of 512 spans, about 420 bytes each.
+
+#![allow(clippy::unwrap_used, missing_docs, reason = "a bench")]
+
+use collector::otlp::split::{Limit, split};
+use collector::otlp::{json, walk};
+use collector::pipeline::{Batch, Signal};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use prost::Message as _;
+
+const SPANS: u64 = 512;
+
+fn request() -> ExportTraceServiceRequest {
+    let pair = |key: &str, value: String| {
+        let value = Some(AnyValue { value: Some(Value::StringValue(value)) });
+        KeyValue { key: key.into(), value, ..Default::default() }
+    };
+    let span = |number: u64| Span {
+        trace_id: u128::from(number / 24 + 1).to_be_bytes().to_vec(),
+        span_id: (number + 1).to_be_bytes().to_vec(),
+        parent_span_id: (number + 2).to_be_bytes().to_vec(),
+        name: "orders.v1.RestaurantOrders/Place".into(),
+        kind: 2,
+        start_time_unix_nano: 1_700_000_000_000_000_000 + number,
+        end_time_unix_nano: 1_700_000_000_000_900_000 + number,
+        attributes: (0..9)
+            .map(|at| pair(&format!("order.attribute.{at}"), format!("value-{}", number * at)))
+            .collect(),
+        ..Default::default()
+    };
+    let attributes = (0..10).map(|at| pair(&format!("service.attribute.{at}"), "waybill".into())).collect();
+    let scope_spans = vec![ScopeSpans { spans: (0..SPANS).map(span).collect(), ..Default::default() }];
+    let resource = Some(Resource { attributes, ..Default::default() });
+    ExportTraceServiceRequest {
+        resource_spans: vec![ResourceSpans { resource, scope_spans, ..Default::default() }],
+    }
+}
+
+fn otlp(criterion: &mut Criterion) {
+    let request = request();
+    let bytes = bytes::Bytes::from(request.encode_to_vec());
+    let text = serde_json::to_vec(&request).unwrap();
+    let mut group = criterion.benchmark_group("otlp");
+    group.throughput(Throughput::Elements(SPANS));
+    group.bench_function("walk", |bencher| bencher.iter(|| walk::check(Signal::Traces, &bytes).unwrap()));
+    group.bench_function("prost decode, to compare", |bencher| {
+        bencher.iter(|| ExportTraceServiceRequest::decode(bytes.clone()).unwrap());
+    });
+    group.bench_function("json to protobuf", |bencher| {
+        bencher.iter(|| json::to_protobuf(Signal::Traces, &text).unwrap());
+    });
+    group.bench_function("json by serde and prost, to compare", |bencher| {
+        bencher.iter(|| serde_json::from_slice::<ExportTraceServiceRequest>(&text).unwrap().encode_to_vec());
+    });
+    let batch = Batch { signal: Signal::Traces, items: SPANS, parts: vec![bytes] };
+    group.bench_function("split in four", |bencher| {
+        bencher.iter(|| split(batch.clone(), Limit::Items(SPANS / 4)));
+    });
+    group.finish();
+}
+
+/// A request through a real socket into the queue's file and back: what a sender waits for.
+fn queue(criterion: &mut Criterion) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut group = criterion.benchmark_group("acknowledge a request of 512 spans");
+    group.throughput(Throughput::Elements(SPANS));
+    for (name, fsync) in [("written", false), ("written and fsynced", true)] {
+        let config = format!(
+            "receivers: {{otlp: {{protocols: {{grpc: {{endpoint: '127.0.0.1:0'}}}}}}}}\n\
+             exporters: {{otlp: {{endpoint: '127.0.0.1:1', tls: {{insecure: true}}, retry_on_failure: {{initial_interval: 60s, max_interval: 60s}},\
+             sending_queue: {{storage: file_storage, queue_size: 100000000, num_consumers: 1}}}}}}\n\
+             extensions: {{file_storage: {{directory: {}/{fsync}, create_directory: true, fsync: {fsync}}}}}\n\
+             service: {{extensions: [file_storage], telemetry: {{metrics: {{level: none}}}},\
+             pipelines: {{traces: {{receivers: [otlp], exporters: [otlp]}}}}}}",
+            folder.path().display()
+        );
+        let config = collector::Config::parse(&config, &|_| None).unwrap();
+        let collector = runtime.block_on(collector::Collector::start(config)).unwrap();
+        let url = format!("http://{}", collector.addresses()["otlp/grpc"]);
+        let client = runtime.block_on(TraceServiceClient::connect(url)).unwrap();
+        let request = request();
+        group.bench_function(name, |bencher| {
+            bencher.to_async(&runtime).iter(async || client.clone().export(request.clone()).await.unwrap());
+        });
+        runtime.block_on(collector.stop(std::time::Duration::ZERO));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, otlp, queue);
+criterion_main!(benches);
