@@ -145,3 +145,33 @@ impl Stage<'_> {
 fn heading(text: &str) -> std::io::Result<()> {
     term::say(&format!("\n{}", term::bold(text)))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::fleet::Override;
+
+    #[test]
+    fn the_route_has_the_eight_services_as_its_steps_in_the_order_of_the_design() {
+        let route = Route::parse(contracts::ROUTE).unwrap();
+        let services: Vec<_> = crate::cmd::service::SERVICES.iter().map(|s| s.name).collect();
+        let steps: Vec<_> = route.steps.iter().map(journey::Step::name).collect();
+        assert_eq!(steps, services);
+    }
+
+    #[test]
+    fn what_the_tale_orders_and_sets_exists() {
+        let menus = catalogue::restaurants();
+        let zone = |id: &str| menus.iter().find(|r| r.id == id).unwrap().zone.clone();
+        for (restaurant, sku, _) in GOOD.iter().chain([&PIZZA]) {
+            let menu = menus.iter().find(|r| r.id == *restaurant).unwrap();
+            assert!(menu.dishes.iter().any(|d| d.sku == *sku), "{sku}");
+        }
+        assert!(
+            GOOD.iter().all(|(restaurant, ..)| zone(restaurant) != zone(PIZZA.0)),
+            "only the pizza is lost"
+        );
+        assert!(OVERRIDES.iter().all(|o| o.parse::<Override>().is_ok()));
+    }
+}

@@ -6,16 +6,21 @@
 
 use crate::context::{Scope, StoredContext};
 use opentelemetry::Context;
+use opentelemetry::baggage::{BaggageExt as _, KeyValueMetadata};
 use opentelemetry::trace::{Link, SpanBuilder, TraceContextExt as _};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::SystemTime;
 
 /// The server span that has not been started yet, shared between layer and handler.
 #[derive(Debug, Clone)]
 pub(crate) struct Pending(Arc<Mutex<State>>);
 
+/// What contexts hold of it: not the state itself, which in the end holds a context, and neither would ever be freed.
+#[derive(Debug, Clone)]
+pub(crate) struct Awaited(Weak<Mutex<State>>);
+
 #[derive(Debug)]
-enum State {
+pub(crate) enum State {
     Waiting { builder: Box<SpanBuilder>, remote: Context },
     Started(Context),
 }
@@ -32,7 +37,7 @@ enum State {
 /// scope is the running one.
 pub fn continue_trace(stored: &StoredContext) -> Scope {
     let cx = Context::current();
-    match cx.get::<Pending>() {
+    match cx.get::<Awaited>().and_then(|awaited| awaited.0.upgrade()).map(Pending) {
         Some(pending) => Scope(pending.start(Some(stored), &cx)),
         None => {
             crate::context::link(stored, Vec::new());
@@ -47,6 +52,11 @@ impl Pending {
     pub(crate) fn new(builder: SpanBuilder, remote: Context) -> Self {
         let builder = Box::new(builder.with_start_time(SystemTime::now()));
         Self(Arc::new(Mutex::new(State::Waiting { builder, remote })))
+    }
+
+    /// For the context of the request.
+    pub(crate) fn awaited(&self) -> Awaited {
+        Awaited(Arc::downgrade(&self.0))
     }
 
     /// Starts the span (once) and returns its context, with the baggage of `running`.
@@ -66,10 +76,24 @@ impl Pending {
             }
             Some(base) => (base, builder),
             // Not the running span, which may be one of the handler's own by now.
-            None => (running.with_remote_span_context(remote), builder),
+            None if remote.is_valid() => (running.with_remote_span_context(remote), builder),
+            // A root. An invalid parent is still a parent to a parent-based sampler: an unsampled one.
+            None => (without_span(running), builder),
         };
         let cx = crate::active::start(builder, &base);
         *state = State::Started(cx.clone());
         cx
     }
+}
+
+/// The baggage of `cx` and nothing else of it.
+fn without_span(cx: &Context) -> Context {
+    let entries = cx.baggage().iter();
+    Context::new().with_baggage(
+        entries
+            .map(|(key, (value, metadata))| {
+                KeyValueMetadata::new(key.clone(), value.clone(), metadata.clone())
+            })
+            .collect::<Vec<_>>(),
+    )
 }

@@ -145,7 +145,7 @@ impl Settings {
         let head = request.method() == Method::HEAD;
         if waits && crate::active::tracer().is_some() {
             let pending = Pending::new(builder, parent.clone());
-            let cx = parent.with_value(pending.clone());
+            let cx = parent.with_value(pending.awaited());
             return Traced { operation: Operation::wait(Side::HttpServer, cx, pending, measured), head };
         }
         let operation = Operation::start(Side::HttpServer, builder, &parent, measured);
