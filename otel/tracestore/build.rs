@@ -24,7 +24,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let ui = match env::var_os("JAEGER_UI_DIR") {
         Some(dir) if !dir.is_empty() => {
             println!("cargo::rerun-if-changed={}", Path::new(&dir).display());
-            Ui { source: "JAEGER_UI_DIR".to_owned(), folder: PathBuf::from(dir), license: None }
+            let folder = PathBuf::from(dir);
+            if !folder.join("index.html").is_file() || !folder.join("static").is_dir() {
+                let folder = folder.display();
+                return Err(
+                    format!("JAEGER_UI_DIR={folder}: no built Jaeger UI (index.html, static/)").into()
+                );
+            }
+            Ui { source: "JAEGER_UI_DIR".to_owned(), folder, license: None }
         }
         _ => packaged()?,
     };

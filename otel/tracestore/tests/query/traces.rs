@@ -214,3 +214,14 @@ async fn a_failing_store_is_an_error_without_its_secrets() {
         (500, "the trace store failed; its log says why")
     );
 }
+
+#[tokio::test]
+async fn a_parent_that_is_also_linked_to_stands_once_as_the_link() {
+    let app = app(memory());
+    let body = get(&app, "/api/traces/abc").await.json();
+    let spans = body["data"][0]["spans"].as_array().unwrap();
+    let process = spans.iter().find(|span| span["operationName"] == "process order.accepted").unwrap();
+    let link =
+        json!({"refType": "FOLLOWS_FROM", "traceID": "0000000000000abc", "spanID": "000000000000000c"});
+    assert_eq!(process["references"], json!([link]));
+}

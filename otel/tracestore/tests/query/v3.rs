@@ -2,13 +2,14 @@
 
 use serde_json::json;
 use std::sync::Arc;
+use std::time::Duration;
 use tracestore::api::{ApiOptions, router};
 use tracestore::model::Query;
 
-use crate::client::{app, get};
+use crate::client::{app, get, with};
 use crate::memory::Memory;
 use crate::order::order;
-use crate::spans::{int, of_service, span, string, trace};
+use crate::spans::{event, int, of_service, span, string, trace};
 use opentelemetry_proto::tonic::trace::v1::span::Link;
 
 const T0: u64 = 1_700_000_000_000_000_000;
@@ -163,4 +164,69 @@ async fn nonsense_is_refused_with_the_parameters_name() {
     assert!(
         body["error"]["message"].as_str().unwrap().starts_with("malformed parameter query.start_time_min: ")
     );
+}
+
+#[tokio::test]
+async fn a_trace_is_repaired_unless_it_is_asked_for_raw() {
+    let parent = span(4, 1, 0, "parent", T0 + 100_000_000, T0 + 120_000_000);
+    let mut child = span(4, 2, 1, "child", T0 + 50_000_000, T0 + 60_000_000);
+    child.events = vec![event("b", T0 + 52_000_000, vec![]), event("a", T0 + 53_000_000, vec![])];
+    child.attributes = vec![
+        string("telemetry.sdk.name", "mine"),
+        string("telemetry.sdk.version", "2"),
+        int("ip", 0x0808_0404),
+    ];
+    let mut resource = of_service("s", vec![parent, child]);
+    resource.resource.as_mut().unwrap().attributes = vec![string("telemetry.sdk.version", "1")];
+    let memory = Memory { traces: vec![trace(4, vec![resource])], ..Memory::default() };
+    let app = with(memory, ApiOptions { max_clock_skew: Duration::from_secs(1), ..ApiOptions::default() });
+    let text = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});
+    let body = get(&app, "/api/v3/traces/4").await.json();
+    let resource = &body["result"]["resourceSpans"][0];
+    let expected = [
+        text("service.name", "missing-service-name"),
+        text("telemetry.sdk.name", "mine"),
+        text("telemetry.sdk.version", "1"),
+    ];
+    assert_eq!(resource["resource"]["attributes"], json!(expected));
+    let child = &resource["scopeSpans"][0]["spans"][1];
+    let warnings = [
+        "This span's timestamps were adjusted by 55ms",
+        "conflicting values between Span and Resource for attribute telemetry.sdk.version",
+    ];
+    let warnings = warnings.map(|text| json!({"stringValue": text}));
+    let expected = [
+        json!({"key": "@jaeger@warnings", "value": {"arrayValue": {"values": warnings}}}),
+        text("ip", "8.8.4.4"),
+        text("telemetry.sdk.version", "2"),
+    ];
+    assert_eq!(child["attributes"], json!(expected));
+    assert_eq!(
+        (&child["startTimeUnixNano"], &child["endTimeUnixNano"]),
+        (&json!((T0 + 105_000_000).to_string()), &json!((T0 + 115_000_000).to_string()))
+    );
+    let events: Vec<_> =
+        child["events"].as_array().unwrap().iter().map(|e| e["timeUnixNano"].clone()).collect();
+    assert_eq!(events, [(T0 + 108_000_000).to_string(), (T0 + 107_000_000).to_string()]);
+    let raw = get(&app, "/api/v3/traces/4?rawTraces=true").await.json();
+    let child = &raw["result"]["resourceSpans"][0]["scopeSpans"][0]["spans"][1];
+    assert_eq!(child["startTimeUnixNano"], (T0 + 50_000_000).to_string());
+    assert_eq!(child["attributes"].as_array().unwrap().len(), 3);
+    let legacy = get(&app, "/api/traces/4").await.json();
+    assert_eq!(legacy["data"][0]["spans"][1]["startTime"], (T0 + 105_000_000) / 1_000);
+}
+
+#[tokio::test]
+async fn a_span_that_ends_before_it_starts_is_a_nanosecond_long_and_says_so() {
+    let spans = vec![of_service("s", vec![span(5, 1, 0, "back", T0 + 9, T0 + 1)])];
+    let app = app(Memory { traces: vec![trace(5, spans)], ..Memory::default() });
+    let body = get(&app, "/api/v3/traces/5?raw_traces=true").await.json();
+    let span = &body["result"]["resourceSpans"][0]["scopeSpans"][0]["spans"][0];
+    assert_eq!(span["endTimeUnixNano"], (T0 + 10).to_string());
+    let warning = &span["attributes"][0]["value"]["arrayValue"]["values"][0]["stringValue"];
+    let text = "Negative duration detected, sanitizing end timestamp. Original end timestamp: \
+        2023-11-14 22:13:20.000000001 +0000 UTC, adjusted to: 2023-11-14 22:13:20.00000001 +0000 UTC";
+    assert_eq!(warning, text);
+    let legacy = get(&app, "/api/traces/5").await.json();
+    assert_eq!(legacy["data"][0]["spans"][0]["warnings"], json!([text]));
 }
