@@ -75,5 +75,5 @@ fn settings_are_read_and_all_bad_ones_named_at_once() {
     assert_eq!(options.otlp, SocketAddr::from(([127, 0, 0, 1], 14317)));
     let bad = |name: &str| (name != "WAYBILL_DATA").then(|| "soon".to_owned());
     let RunError::Settings(named) = Options::read(bad).unwrap_err() else { panic!("not about settings") };
-    assert_eq!(named.len(), 5, "{named:?}");
+    assert_eq!(named.len(), 8, "five of the store, three of the query API: {named:?}");
 }
