@@ -15,7 +15,7 @@ use tower::{Layer as _, Service as _, ServiceExt as _, service_fn};
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 /// Runs all of them under these settings.
-pub fn run(name: &str, env: &[(&str, &str)]) {
+pub(crate) fn run(name: &str, env: &[(&str, &str)]) {
     let fixed =
         [("OTEL_METRIC_EXPORT_INTERVAL", "3600000"), ("OTEL_METRICS_EXPORTER", "none"), ("RUST_LOG", "off")];
     let env: Env =
