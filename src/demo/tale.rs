@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How the fleet is set up for the tale. The fault is the courier fleet's and comes from outside: it does not answer for
-/// the old harbour. What differs between lost and cured is one variable of one service.
+/// the old harbour. What differs between lost and cured is one variable of one service, which picks up what it had dropped.
 pub(crate) const OVERRIDES: [&str; 4] = [
     "partners:WAYBILL_PARTNERS_SCHEDULE={\"rules\":[{\"partner\":\"courier-fleet\",\
      \"match\":{\"zone\":\"old-harbour\"},\"do\":\"hang\"}]}",
@@ -58,8 +58,8 @@ pub(crate) async fn tell(fleet: &mut Fleet, begun: Instant) -> anyhow::Result<()
     let customer = shop.sign_in("new-years-eve", "should auld acquaintance").await?;
     let mut stage = Stage { fleet, shop, customer, jaeger, outside, route, begun };
     stage.good_night().await?;
-    stage.lost().await?;
-    stage.cured().await?;
+    let pizza = stage.lost().await?;
+    stage.cured(&pizza).await?;
     stage.footprint()
 }
 
@@ -96,24 +96,22 @@ impl Stage<'_> {
         Ok(())
     }
 
-    async fn lost(&self) -> anyhow::Result<()> {
+    async fn lost(&self) -> anyhow::Result<(String, Meal)> {
         heading("New Year's Eve: no courier answers for the old harbour, and delivery-assignment is naive")?;
         let (id, meal) = self.order(PIZZA).await?;
         let page = page::read(&self.jaeger, &self.route, &id, page::stranded).await?;
         page.print(&meal.title, &self.jaeger)?;
-        self.aftermath(&id).await
+        self.aftermath(&id).await?;
+        Ok((id, meal))
     }
 
-    async fn cured(&mut self) -> anyhow::Result<()> {
-        heading(
-            "The cure: delivery-assignment alone restarted with WAYBILL_RESILIENCE=on, the same order again",
-        )?;
+    async fn cured(&mut self, (id, meal): &(String, Meal)) -> anyhow::Result<()> {
+        heading("The cure: delivery-assignment alone is restarted with WAYBILL_RESILIENCE=on; the same order, again")?;
         let cure = BTreeMap::from([("WAYBILL_RESILIENCE".to_owned(), "on".to_owned())]);
         self.fleet.restart("delivery-assignment", cure).await?;
-        let (id, meal) = self.order(PIZZA).await?;
-        let page = page::read(&self.jaeger, &self.route, &id, page::made_good).await?;
+        let page = page::read(&self.jaeger, &self.route, id, page::made_good).await?;
         page.print(&meal.title, &self.jaeger)?;
-        self.aftermath(&id).await
+        self.aftermath(id).await
     }
 
     /// What card network and push provider have in their own books.
