@@ -8,12 +8,14 @@ use chassis::{RunError, Service, Settings};
 use crate::{cmd::stop::StopArgs, failure::Usage, runtime};
 
 /// The eight, in the order in which an order meets them.
-pub(crate) const SERVICES: [Service; 5] = [
+pub(crate) const SERVICES: [Service; 7] = [
     mobile_app::SERVICE,
     auth::SERVICE,
     restaurant_availability::SERVICE,
     payment_gateway::SERVICE,
     restaurant_orders::SERVICE,
+    delivery_assignment::SERVICE,
+    notification::SERVICE,
 ];
 
 /// Run one service

@@ -18,6 +18,8 @@ const FILE_LIMIT: u64 = 16 << 20;
 const LINE_LIMIT: u64 = 64 << 10;
 /// Lines of one part shown within [`WINDOW`]; the rest is only counted.
 const SHOWN: u32 = 5;
+/// Characters of a line that are shown.
+const SHOWN_CHARS: usize = 300;
 /// See [`SHOWN`].
 const WINDOW: Duration = Duration::from_secs(5);
 
@@ -146,7 +148,17 @@ fn readable(line: &[u8]) -> String {
         })
         .collect();
     let tail = if rest.is_empty() { String::new() } else { format!(" ({})", rest.join(" ")) };
-    format!("{}: {}{tail}", field("level").unwrap_or("note").to_lowercase(), message.unwrap_or(&text))
+    let head = format!("{}: {}", field("level").unwrap_or("note").to_lowercase(), message.unwrap_or(&text));
+    shortened(head + &tail)
+}
+
+/// The whole of it is in the file.
+fn shortened(mut line: String) -> String {
+    if let Some((cut, _)) = line.char_indices().nth(SHOWN_CHARS) {
+        line.truncate(cut);
+        line.push('…');
+    }
+    line
 }
 
 #[cfg(test)]
