@@ -148,12 +148,13 @@ impl Service<http::Request<GrpcBody>> for Timed {
     fn call(&mut self, mut request: http::Request<GrpcBody>) -> Self::Future {
         let left = deadline::remaining_or(self.limit);
         request.headers_mut().insert(deadline::GRPC_HEADER, deadline::grpc_value(left));
-        // The channel keeps the time too, but not while it connects; and it would call it a cancellation.
+        // The channel keeps the time too, but not while it connects; and it calls it a cancellation.
         let answer = tokio::time::timeout(left, self.inner.call(request));
         Box::pin(async move {
             match answer.await {
-                Ok(answer) => answer,
-                Err(_) => Ok(Status::deadline_exceeded("no answer in time").into_http()),
+                Ok(Err(e)) if !timed_out(&e) => Err(e),
+                Ok(Ok(answer)) => Ok(answer),
+                Ok(Err(_)) | Err(_) => Ok(Status::deadline_exceeded("no answer in time").into_http()),
             }
         })
     }
@@ -334,6 +335,17 @@ impl Reply {
     fn excerpt(&self) -> String {
         String::from_utf8_lossy(&self.body).chars().take(200).collect()
     }
+}
+
+fn timed_out(e: &tonic::transport::Error) -> bool {
+    let mut next = std::error::Error::source(e);
+    while let Some(e) = next {
+        if e.is::<tonic::TimeoutExpired>() {
+            return true;
+        }
+        next = e.source();
+    }
+    false
 }
 
 fn call_limit(settings: &Settings) -> Duration {

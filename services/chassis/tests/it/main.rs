@@ -3,5 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod bus;
+mod drain;
 mod edge;
+mod grpc;
 mod support;
