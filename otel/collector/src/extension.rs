@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -73,7 +73,7 @@ impl HealthCheck {
     /// Answers 200 while `ready`, 503 before and after, in the form that upstream answers.
     pub(crate) fn service(&self, ready: Arc<AtomicBool>) -> impl Handler<Full<Bytes>> + use<> {
         let path: Arc<str> = self.path.as_str().into();
-        let started = Instant::now();
+        let started = (Instant::now(), SystemTime::now());
         move |request: Request<Incoming>| {
             let (path, ready) = (path.clone(), ready.load(Ordering::Relaxed));
             async move {
@@ -88,14 +88,15 @@ impl HealthCheck {
     }
 }
 
-fn health(ready: bool, started: Instant) -> Response<Full<Bytes>> {
+fn health(ready: bool, (started, since): (Instant, SystemTime)) -> Response<Full<Bytes>> {
     let (status, word) = if ready {
         (StatusCode::OK, "Server available")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "Server not available")
     };
-    let body =
-        serde_json::json!({ "status": word, "uptime": format!("{:?}", started.elapsed()) }).to_string();
+    let up_since = humantime::format_rfc3339_nanos(since).to_string();
+    let uptime = format!("{:?}", started.elapsed());
+    let body = serde_json::json!({ "status": word, "upSince": up_since, "uptime": uptime }).to_string();
     let mut response = plain(status, &body);
     response.headers_mut().insert("content-type", http::HeaderValue::from_static("application/json"));
     response

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
 use http_body_util::Full;
@@ -17,12 +18,12 @@ use tokio::time::Instant;
 use crate::Error;
 use crate::config::{Config, Id, MetricsReader, PipelineConfig};
 use crate::extension::ExtensionConfig;
-use crate::pipeline::{Consumer, FanOut, Signal};
+use crate::pipeline::{Batch, Consumer, FanOut, Refusal, Signal};
 use crate::promtext;
 use crate::queue::disk::Store;
 use crate::receiver::{Budget, bind};
 use crate::serve::{self, Handler, Limits, Server};
-use crate::telemetry::{Registry, Spelling};
+use crate::telemetry::{Counter, Registry, Spelling};
 
 /// How long [`run`] lets requests end and queues drain.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -48,6 +49,22 @@ pub struct Collector {
 }
 
 type Exporters = BTreeMap<(Id, Signal), Arc<dyn Consumer>>;
+
+/// Counts on the way to the next consumer.
+struct Counted {
+    next: Arc<dyn Consumer>,
+    counter: Counter,
+}
+
+// === impl Counted ===
+
+#[async_trait]
+impl Consumer for Counted {
+    async fn consume(&self, batch: Batch) -> Result<(), Refusal> {
+        self.counter.add(batch.items);
+        self.next.consume(batch).await
+    }
+}
 
 // === impl Context ===
 
@@ -175,8 +192,10 @@ impl Collector {
         let mut built = Vec::new();
         for id in pipeline.processors.iter().rev() {
             if let Some(settings) = config.processors.get(id) {
-                next = settings.build(id, pipeline.signal, next, context);
-                built.push(next.clone());
+                let count = |word, next| counted(word, id, pipeline.signal, next, &context.registry);
+                let processor = settings.build(id, pipeline.signal, count("outgoing", next), context);
+                built.push(processor.clone());
+                next = count("incoming", processor);
             }
         }
         built.reverse();
@@ -220,6 +239,24 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     shutdown.await;
     collector.stop(DRAIN).await;
     Ok(())
+}
+
+/// Counts what passes between two consumers, as `otelcol_processor_{incoming,outgoing}_items`.
+fn counted(
+    word: &str,
+    id: &Id,
+    signal: Signal,
+    next: Arc<dyn Consumer>,
+    registry: &Registry,
+) -> Arc<dyn Consumer> {
+    let processor = id.to_string();
+    let labels = [("otel_signal", signal.word()), ("processor", processor.as_str())];
+    let counter = registry.counter(
+        &format!("processor_{word}_items"),
+        "Number of items passed to or from the processor",
+        &labels,
+    );
+    Arc::new(Counted { next, counter })
 }
 
 fn fan_out(mut consumers: Vec<Arc<dyn Consumer>>) -> Arc<dyn Consumer> {

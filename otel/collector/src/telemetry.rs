@@ -132,6 +132,10 @@ impl Registry {
                 promtext::sample(&mut out, &name, labels, None, read(), None);
             }
         }
+        let target =
+            owned(&[("service_name", "otelcol-waybill"), ("service_version", env!("CARGO_PKG_VERSION"))]);
+        promtext::head(&mut out, "target_info", FamilyKind::Gauge, "Target metadata");
+        promtext::sample(&mut out, "target_info", &target, None, 1.0, None);
         out
     }
 }

@@ -76,7 +76,11 @@ impl ProcessorConfig for Config {
         let id = id.to_string();
         let labels = [("processor", id.as_str())];
         let counter = |word, help| {
-            context.registry.counter(&format!("processor_{word}_{}", signal.items()), help, &labels)
+            context.registry.counter(
+                &format!("processor_memory_limiter_{word}_{}", signal.items()),
+                help,
+                &labels,
+            )
         };
         let above = Arc::new(AtomicBool::new(false));
         let watching = tokio::spawn(watch(id.clone(), self.soft_limit, self.check_interval, above.clone()));

@@ -7,6 +7,7 @@ use ::http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
+use tokio::sync::OwnedSemaphorePermit;
 use tonic::Code;
 
 use super::Intake;
@@ -17,6 +18,9 @@ use crate::config::HttpServer;
 use crate::otlp::json;
 use crate::pipeline::Signal;
 use crate::serve::Handler;
+
+/// A body above this is unpacked on a thread for blocking work: a worker that parses for a second serves nobody.
+const LARGE: usize = 256 << 10;
 
 /// The two encodings of OTLP over HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,15 +80,39 @@ async fn handle(
         })?;
     let body = Guarded::new(request.into_body(), settings.read_timeout, budget.clone());
     let (bytes, _held) = body.collect(settings.max_body).await?;
-    let bytes = encoding.decompress(bytes, settings.max_body)?;
-    let _unpacked = if encoding == Encoding::Identity { None } else { Some(budget.take(bytes.len())?) };
+    let length = bytes.len();
+    let limit = settings.max_body;
+    let unpack = move || unpack(signal, format, encoding, bytes, limit, &budget);
+    let (bytes, _unpacked) = if length > LARGE && (format, encoding) != (Format::Protobuf, Encoding::Identity)
+    {
+        let broken = |_| {
+            Fault::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, "the request could not be read")
+        };
+        tokio::task::spawn_blocking(unpack).await.map_err(broken)??
+    } else {
+        unpack()?
+    };
+    Ok(intake.accept(signal, bytes).await?)
+}
+
+/// Turns a body into a request's protobuf. What it holds beyond the body itself is taken from the budget.
+fn unpack(
+    signal: Signal,
+    format: Format,
+    encoding: Encoding,
+    body: Bytes,
+    limit: usize,
+    budget: &Budget,
+) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Fault> {
+    let bytes = encoding.decompress(body, limit)?;
+    let held = if encoding == Encoding::Identity { None } else { Some(budget.take(bytes.len())?) };
     let bytes = match format {
         Format::Protobuf => bytes,
         Format::Json => json::to_protobuf(signal, &bytes).map_err(|error| {
             Fault::new(StatusCode::BAD_REQUEST, Code::InvalidArgument, format!("not OTLP/JSON: {error}"))
         })?,
     };
-    Ok(intake.accept(signal, bytes).await?)
+    Ok((bytes, held))
 }
 
 fn format_of(request: &Request<Incoming>) -> Option<Format> {

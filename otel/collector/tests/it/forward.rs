@@ -64,6 +64,19 @@ async fn spans_sent_over_http_in_each_encoding_and_compression_reach_the_backend
 }
 
 #[tokio::test]
+async fn a_large_request_in_json_is_read_beside_the_others() {
+    let backend = Backend::start().await;
+    let rig = Rig::start(&to_backend(backend.address, "", "")).await;
+    let body = serde_json::to_vec(&spans(0..3000)).unwrap();
+    assert!(body.len() > 512 << 10);
+    let request = reqwest::Client::new().post(rig.url("otlp/http", "/v1/traces")).body(body);
+    assert_eq!(request.header("content-type", "application/json").send().await.unwrap().status(), 200);
+    eventually("all spans", async || (backend.span_numbers().len() == 3000).then_some(())).await;
+    assert_eq!(backend.trace_requests(), [spans(0..3000)]);
+    rig.stop().await;
+}
+
+#[tokio::test]
 async fn logs_reach_the_backend_and_an_empty_request_is_a_success() {
     let backend = Backend::start().await;
     let rig = Rig::start(&to_backend(backend.address, "", "")).await;

@@ -146,5 +146,6 @@ async fn the_health_check_answers_as_upstream_does() {
     assert_eq!(reply.status(), 200);
     let body: serde_json::Value = reply.json().await.unwrap();
     assert_eq!(body["status"], "Server available");
+    assert!(body["upSince"].as_str().unwrap().starts_with("20") && body["uptime"].is_string(), "{body}");
     rig.stop().await;
 }
