@@ -65,6 +65,8 @@ impl CallCounter {
     pub(crate) fn end_chunk(&mut self, trace: TraceId) {
         let mut spans = std::mem::take(&mut self.spans);
         spans.sort_unstable();
+        // A client that sent again did not call again.
+        spans.dedup();
         for &(_, parent, start, child) in spans.iter().filter(|span| span.1 != 0) {
             let at = spans.partition_point(|span| span.0 < parent);
             match spans.get(at).filter(|span| span.0 == parent) {

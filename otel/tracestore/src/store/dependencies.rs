@@ -2,7 +2,7 @@
 
 use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 use prost::Message;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::batch::{Batch, Piece};
@@ -96,18 +96,19 @@ fn in_memory(
     open: &mut Vec<(Open, Arc<str>)>,
 ) {
     let mut owner: BTreeMap<(TraceId, u64), Arc<str>> = BTreeMap::new();
-    let mut children = Vec::new();
+    // A set: a client that sent again did not call again.
+    let mut children = BTreeSet::new();
     for batch in batches {
         for (index, (item, id)) in batch.items.iter().zip(&batch.ids).enumerate() {
             let Some(context) = batch.context(index) else { continue };
             let (span, parent) = lineage(batch.item_bytes(index));
             owner.insert((*id, span), Arc::clone(&context.service));
             if parent != 0 && (from..=to).contains(&item.start) {
-                children.push((*id, parent, Arc::clone(&context.service)));
+                children.insert((*id, parent, span, Arc::clone(&context.service)));
             }
         }
     }
-    for (trace, parent, child) in children {
+    for (trace, parent, _, child) in children {
         match owner.get(&(trace, parent)) {
             Some(caller) if *caller != child => *calls.entry((Arc::clone(caller), child)).or_default() += 1,
             None if open.len() < MAX_RESOLVED => {

@@ -84,7 +84,8 @@ impl<'a> Fields<'a> {
         }
         let start = self.at;
         let tag = self.varint()?;
-        let number = u32::try_from(tag >> 3).map_err(|_| Malformed("a field number is too large"))?;
+        let tag = u32::try_from(tag).map_err(|_| Malformed("a field number is too large"))?;
+        let number = tag >> 3;
         if number == 0 {
             return Err(Malformed("a field has the number 0"));
         }

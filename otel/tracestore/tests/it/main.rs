@@ -5,6 +5,7 @@
 mod crash;
 mod durability;
 mod full;
+mod malformed;
 mod receiver;
 mod requests;
 mod search;
