@@ -44,13 +44,13 @@ async fn main() {
     println!(
         "{spans:.0} spans in {took:.1} s: {:.0} spans/s, {:.2} CPU-s per million",
         spans / took,
-        cpu(&server) * 1e6 / spans
+        cpu(server.id()) * 1e6 / spans
     );
     println!("acknowledged after p50 {:?}, p99 {:?}", at(50), at(99));
     tokio::time::sleep(Duration::from_secs(8)).await;
     println!(
         "with sealing and merging at rest {:.2} CPU-s per million, peak RSS {} MiB, RSS {} MiB",
-        cpu(&server) * 1e6 / spans,
+        cpu(server.id()) * 1e6 / spans,
         memory(&server, "VmHWM"),
         memory(&server, "VmRSS")
     );
@@ -144,18 +144,20 @@ fn ask(dir: &Path, all: u64, spans: f64) {
 fn time(what: &str, mut ask: impl FnMut() -> usize) {
     let mut took = Vec::new();
     let mut found = 0;
+    let before = cpu(std::process::id());
     for _ in 0..200 {
         let began = Instant::now();
         found = ask();
         took.push(began.elapsed());
     }
     took.sort_unstable();
-    println!("{what}: p50 {:?}, p99 {:?} (found {found})", took[100], took[198]);
+    let cpu = (cpu(std::process::id()) - before) * 1e3 / 200.0;
+    println!("{what}: p50 {:?}, p99 {:?}, CPU {cpu:.2} ms (found {found})", took[100], took[198]);
 }
 
 /// CPU time of a process, user and system, in seconds.
-fn cpu(process: &Child) -> f64 {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", process.id())).unwrap();
+fn cpu(process: u32) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
     let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
     // utime and stime, in hundredths of a second (proc(5)).
     (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0

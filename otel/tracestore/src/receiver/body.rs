@@ -60,10 +60,10 @@ impl Drop for Share {
     }
 }
 
-/// Reads a whole body of at most `most` bytes. `length` is what was announced.
+/// Reads a whole body of at most `most` bytes. `length` tells from its first bytes how long it will be, if that can be told.
 pub(super) async fn collect<B>(
     body: B,
-    length: Option<usize>,
+    length: impl Fn(&[u8]) -> Option<usize>,
     most: usize,
     share: &mut Share,
 ) -> Result<Bytes, Fault>
@@ -71,9 +71,6 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::fmt::Display,
 {
-    if length.is_some_and(|length| length > most) {
-        return Err(Fault::too_large(most));
-    }
     let mut body = body;
     let mut whole: Option<BytesMut> = None;
     let mut first = Bytes::new();
@@ -90,11 +87,16 @@ where
         share.grow(data.len())?;
         match &mut whole {
             Some(whole) => whole.extend_from_slice(&data),
-            None if first.is_empty() => first = data,
+            None if first.is_empty() => {
+                first = data;
+                if length(&first).is_some_and(|length| length > most) {
+                    return Err(Fault::too_large(most));
+                }
+            }
             None => {
-                let mut start = BytesMut::with_capacity(
-                    length.unwrap_or(0).clamp(received, most.max(received)).min(FIRST.max(received)),
-                );
+                // Announcing much must not by itself take much.
+                let room = length(&first).unwrap_or(0).min(FIRST).max(received);
+                let mut start = BytesMut::with_capacity(room);
                 start.extend_from_slice(&first);
                 start.extend_from_slice(&data);
                 whole = Some(start);

@@ -50,7 +50,6 @@ async fn export(intake: &Intake, request: Request<Incoming>) -> Result<Bytes, St
         );
         return Err(status);
     };
-    let announced = header("content-length").and_then(|length| length.parse().ok());
     let mut share = intake.budget.share();
     let most = intake.limit() + PREFIX;
     let body =
@@ -66,6 +65,12 @@ async fn export(intake: &Intake, request: Request<Incoming>) -> Result<Bytes, St
     let message = encoding.decode(message, intake.limit(), &mut share).await.map_err(|fault| fault.grpc())?;
     let appended = intake.keep(kind, message).await.map_err(|error| Fault::from(error).grpc())?;
     Ok(kind.response(&appended))
+}
+
+/// How long a body is, by its first message's prefix.
+fn announced(start: &[u8]) -> Option<usize> {
+    let length = start.get(1..PREFIX)?.try_into().map(u32::from_be_bytes).ok()?;
+    Some(PREFIX + length as usize)
 }
 
 /// The one message of a unary call, and whether it is compressed.

@@ -51,9 +51,13 @@ async fn export(
         .ok_or_else(|| unsupported("the content type must be application/x-protobuf or application/json"))?;
     let encoding = Encoding::named(text(request.headers(), header::CONTENT_ENCODING.as_str()))
         .ok_or_else(|| unsupported("the content encoding must be identity, gzip or zstd"))?;
-    let announced = text(request.headers(), "content-length").and_then(|length| length.parse().ok());
+    let announced: Option<usize> =
+        text(request.headers(), "content-length").and_then(|length| length.parse().ok());
+    if announced.is_some_and(|length| length > intake.limit()) {
+        return Err(Fault::too_large(intake.limit()));
+    }
     let mut share = intake.budget.share();
-    let body = collect(request.into_body(), announced, intake.limit(), &mut share).await?;
+    let body = collect(request.into_body(), |_| announced, intake.limit(), &mut share).await?;
     let body = encoding.decode(body, intake.limit(), &mut share).await?;
     let message = match format {
         Format::Protobuf => body,

@@ -2,7 +2,7 @@
 
 use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 use prost::Message;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::batch::{Batch, Piece};
@@ -95,26 +95,31 @@ fn in_memory(
     calls: &mut Counts,
     open: &mut Vec<(Open, Arc<str>)>,
 ) {
-    let mut owner: BTreeMap<(TraceId, u64), Arc<str>> = BTreeMap::new();
-    // A set: a client that sent again did not call again.
-    let mut children = BTreeSet::new();
+    let mut owners: Vec<(TraceId, u64, &Arc<str>)> = Vec::new();
+    let mut children: Vec<(TraceId, u64, u64, &Arc<str>)> = Vec::new();
     for batch in batches {
         for (index, (item, id)) in batch.items.iter().zip(&batch.ids).enumerate() {
             let Some(context) = batch.context(index) else { continue };
             let (span, parent) = lineage(batch.item_bytes(index));
-            owner.insert((*id, span), Arc::clone(&context.service));
+            owners.push((*id, span, &context.service));
             if parent != 0 && (from..=to).contains(&item.start) {
-                children.insert((*id, parent, span, Arc::clone(&context.service)));
+                children.push((*id, parent, span, &context.service));
             }
         }
     }
+    owners.sort_unstable();
+    // A client that sent again did not call again.
+    children.sort_unstable();
+    children.dedup();
     for (trace, parent, _, child) in children {
-        match owner.get(&(trace, parent)) {
-            Some(caller) if *caller != child => *calls.entry((Arc::clone(caller), child)).or_default() += 1,
+        let at = owners.partition_point(|owner| (owner.0, owner.1) < (trace, parent));
+        match owners.get(at).filter(|owner| (owner.0, owner.1) == (trace, parent)) {
+            Some((_, _, caller)) if *caller == child => {}
+            Some((_, _, caller)) => *calls.entry((Arc::clone(caller), Arc::clone(child))).or_default() += 1,
             None if open.len() < MAX_RESOLVED => {
-                open.push((Open { trace: halves(trace), parent, minute: 0, child: 0 }, child))
+                open.push((Open { trace: halves(trace), parent, minute: 0, child: 0 }, Arc::clone(child)));
             }
-            _ => {}
+            None => {}
         }
     }
 }

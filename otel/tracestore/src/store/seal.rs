@@ -34,6 +34,8 @@ pub(crate) fn seal(signal: Signal, head: &Head, first: u64, last: u64, path: &Pa
     chunks.sort_unstable_by_key(|chunk| (chunk.row.max_start, chunk.row.id));
     let mut output = Output::create(path)?;
     let mut block = BlockBuilder::default();
+    // Comparing resources byte by byte for each span would cost more than all else here.
+    let mut known: HashMap<(u32, u32), u32> = HashMap::new();
     let mut terms: Vec<(Term, u32)> = Vec::new();
     let mut calls = CallCounter::default();
     let mut rows = Vec::with_capacity(chunks.len());
@@ -42,18 +44,19 @@ pub(crate) fn seal(signal: Signal, head: &Head, first: u64, last: u64, path: &Pa
         let mut row = chunk.row;
         row.block = output.next_block();
         row.offset = block.start(row.id, mine.len()) as u32;
-        for &(_, batch, item) in mine {
-            let Some((batch, context)) =
-                batches.get(batch as usize).and_then(|b| Some((b, b.context(item as usize)?)))
-            else {
+        for &(_, b, i) in mine {
+            let Some(batch) = batches.get(b as usize) else { continue };
+            let Some((item, context)) = batch.items.get(i as usize).zip(batch.context(i as usize)) else {
                 continue;
             };
-            let bytes = batch.item_bytes(item as usize);
-            block.item(&context.resource, &context.scope, bytes);
+            let bytes = batch.item_bytes(i as usize);
+            let number = *known
+                .entry((b, item.context))
+                .or_insert_with(|| block.context(&context.resource, &context.scope));
+            block.item(number, bytes);
             if signal == Signal::Spans {
                 let (id, parent) = lineage(bytes);
-                let start = batch.items.get(item as usize).map_or(0, |item| item.start);
-                calls.span(&context.service, id, parent, start);
+                calls.span(&context.service, id, parent, item.start);
             }
         }
         row.len = (block.len() - row.offset as usize) as u32;
@@ -61,13 +64,15 @@ pub(crate) fn seal(signal: Signal, head: &Head, first: u64, last: u64, path: &Pa
         gather(&batches, mine, rows.len() as u32, &mut terms);
         rows.push(row);
         if block.full() {
+            known.clear();
             output.block(&block.take())?;
         }
     }
     if block.len() > 0 {
         output.block(&block.take())?;
     }
-    terms.sort_unstable();
+    // Stable, and so in runs already: rows rise, and each row's terms do.
+    terms.sort_by_key(|(term, _)| *term);
     let facts = facts(&batches, first, last);
     output.finish(facts, &rows, &head.names(), &calls.finish(), |sink| put_terms(&terms, sink))
 }
@@ -121,21 +126,27 @@ fn chunks(batches: &[Arc<Batch>], places: &[Place]) -> Vec<Chunk> {
 /// Adds the distinct terms of a chunk.
 fn gather(batches: &[Arc<Batch>], places: &[Place], row: u32, out: &mut Vec<(Term, u32)>) {
     let from = out.len();
-    let mut contexts: HashMap<(u32, u32), ()> = HashMap::new();
+    let mut contexts: Vec<(u32, u32)> = Vec::new();
     for &(_, b, i) in places {
         let Some(batch) = batches.get(b as usize) else { continue };
         let Some(item) = batch.items.get(i as usize) else { continue };
-        if contexts.insert((b, item.context), ()).is_none()
-            && let Some(context) = batch.contexts.get(item.context as usize)
-        {
-            out.extend(context.terms.iter().map(|term| (*term, row)));
+        if !contexts.contains(&(b, item.context)) {
+            contexts.push((b, item.context));
+            let context = batch.contexts.get(item.context as usize);
+            out.extend(context.iter().flat_map(|context| &context.terms).map(|term| (*term, row)));
         }
         out.extend(batch.item_terms(i as usize).iter().map(|term| (*term, row)));
     }
-    let mut mine = out.split_off(from);
-    mine.sort_unstable();
-    mine.dedup();
-    out.append(&mut mine);
+    let mine = out.get_mut(from..).unwrap_or_default();
+    mine.sort_unstable_by_key(|(term, _)| *term);
+    let mut distinct = 0;
+    for at in 0..mine.len() {
+        if distinct == 0 || mine[at] != mine[distinct - 1] {
+            mine[distinct] = mine[at];
+            distinct += 1;
+        }
+    }
+    out.truncate(from + distinct);
 }
 
 fn facts(batches: &[Arc<Batch>], first: u64, last: u64) -> Facts {

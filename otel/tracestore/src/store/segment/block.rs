@@ -41,16 +41,20 @@ impl BlockBuilder {
         offset
     }
 
-    /// Adds an item to the chunk.
-    pub(crate) fn item(&mut self, resource: &Bytes, scope: &Bytes, item: &[u8]) {
+    /// The number that this resource and scope have in the block.
+    pub(crate) fn context(&mut self, resource: &Bytes, scope: &Bytes) -> u32 {
         let next = self.known.len() as u32;
-        let context = *self.known.entry((resource.clone(), scope.clone())).or_insert_with(|| {
+        *self.known.entry((resource.clone(), scope.clone())).or_insert_with(|| {
             for part in [resource, scope] {
                 put_varint(&mut self.contexts, part.len() as u64);
                 self.contexts.extend_from_slice(part);
             }
             next
-        });
+        })
+    }
+
+    /// Adds an item to the chunk.
+    pub(crate) fn item(&mut self, context: u32, item: &[u8]) {
         put_varint(&mut self.raw, u64::from(context));
         put_varint(&mut self.raw, item.len() as u64);
         self.raw.extend_from_slice(item);

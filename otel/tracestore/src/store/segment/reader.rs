@@ -1,6 +1,7 @@
 //! Reading a segment: every look-up is a few positioned reads, every byte is checked before it is believed.
 
 use bytes::Bytes;
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -275,8 +276,8 @@ impl Segment {
         if crc32fast::hash(&stored) != row.crc {
             return Err(Fault::Corrupt("a block's checksum does not hold"));
         }
-        let raw = zstd::bulk::decompress(&stored, row.raw as usize)
-            .map_err(|_| Fault::Corrupt("a block does not decompress"))?;
+        let raw =
+            decompress(&stored, row.raw as usize).ok_or(Fault::Corrupt("a block does not decompress"))?;
         Block::read(Bytes::from(raw))
     }
 
@@ -364,6 +365,19 @@ impl TermGroup {
             (u64_at(entry, 0), list)
         }))
     }
+}
+
+/// A decompressor is some 150 kB; making one for each block would cost as much as the block.
+fn decompress(stored: &[u8], raw: usize) -> Option<Vec<u8>> {
+    thread_local! {
+        static ZSTD: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
+    }
+    ZSTD.with_borrow_mut(|zstd| {
+        if zstd.is_none() {
+            *zstd = zstd::bulk::Decompressor::new().ok();
+        }
+        zstd.as_mut()?.decompress(stored, raw).ok()
+    })
 }
 
 fn unpack(packed: &[u8]) -> Option<Vec<u8>> {
