@@ -147,7 +147,13 @@ async fn over_http(State(guard): State<Guard>, request: Request, next: Next) -> 
     {
         *response.status_mut() = StatusCode::REQUEST_TIMEOUT;
     }
-    problem::render(&path, response).await
+    if response.status().as_u16() < 400 {
+        return response;
+    }
+    // Where the server span waits for its handler, it may wait still, or have been started in a scope that is over: the
+    // document and the log belong to it.
+    let scope = telemetry::http::continue_trace(&telemetry::context::StoredContext::default());
+    scope.run(problem::render(&path, response)).await
 }
 
 #[derive(Clone, Copy)]

@@ -29,10 +29,8 @@ impl IntoResponse for Error {
     }
 }
 
-/// Turns any failed response into a problem document, and logs it if the failure is ours. The edge does so with every
-/// reply; a handler does it itself where the trace that the document names is that of a scope of its own. What is a
-/// document already stays as it is.
-pub async fn render(path: &str, mut response: Response) -> Response {
+/// Turns any failed response into a problem document, and logs it if the failure is ours.
+pub(crate) async fn render(path: &str, mut response: Response) -> Response {
     let status = response.status();
     if let Some(Failed(error)) = response.extensions_mut().remove::<Failed>() {
         return document(&error, path, response);

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use axum::{
     Json, Router,
-    extract::{OriginalUri, Path, Request, State, rejection::JsonRejection},
+    extract::{Path, Request, State, rejection::JsonRejection},
     middleware::{self, Next},
     response::{IntoResponse, Response, Sse, sse::Event},
     routing::{get, post},
@@ -13,7 +13,7 @@ use chassis::{Error, Kind};
 use contracts::{catalogue, code, keys};
 use futures::Stream;
 use http::{HeaderMap, StatusCode, header};
-use telemetry::context::{self, Attribute, StoredContext};
+use telemetry::context::{self, Attribute, Scope, StoredContext};
 
 use crate::{
     bodies::{
@@ -118,18 +118,18 @@ pub(crate) async fn list_restaurants() -> Json<Restaurants> {
     responses((status = 201, description = "a cart", body = Cart)))]
 pub(crate) async fn create_cart(
     State(front): State<Front>,
-    OriginalUri(uri): OriginalUri,
     body: Result<Json<CartRequest>, JsonRejection>,
-) -> Response {
+) -> Result<(StatusCode, Json<Cart>), Error> {
     let order_id = code::random(GROUPS);
+    let scope = trace_of(&order_id, &StoredContext::default());
     let work = async {
         let Json(request) = body.map_err(unreadable)?;
-        let (cart, zone) = carts::price(&request, order_id.clone())?;
+        let (cart, zone) = carts::price(&request, order_id)?;
         context::set_attribute(keys::CART_ID, cart.cart_id.clone());
         describe(&cart);
-        Ok::<_, Error>((StatusCode::CREATED, Json(front.placing.carts.keep(cart, &zone).await?)))
+        Ok((StatusCode::CREATED, Json(front.placing.carts.keep(cart, &zone).await?)))
     };
-    of_order(&order_id, &StoredContext::default(), uri.path(), work).await
+    scope.run(work).await
 }
 
 /// Orders a cart and pays for it.
@@ -141,24 +141,16 @@ pub(crate) async fn create_cart(
     ))]
 pub(crate) async fn create_order(
     State(front): State<Front>,
-    OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
     body: Result<Json<OrderRequest>, JsonRejection>,
-) -> Response {
-    let read = async {
-        let Json(request) = body.map_err(unreadable)?;
-        let key = idempotency_key(&headers)?;
-        check_card_token(&request.card_token)?;
-        Ok::<_, Error>((front.placing.carts.find(&request.cart_id).await?, request.card_token, key))
-    };
-    // Before the cart is known, so is not which trace this belongs to: its own.
-    let (cart, card_token, key) = match read.await {
-        Ok(read) => read,
-        Err(error) => return error.into_response(),
-    };
-    let stored = cart.context.clone();
-    let order_id = cart.cart.order_id.clone();
-    of_order(&order_id, &stored, uri.path(), order(&front, &headers, cart, &card_token, &key)).await
+) -> Result<Response, Error> {
+    let Json(request) = body.map_err(unreadable)?;
+    let key = idempotency_key(&headers)?;
+    check_card_token(&request.card_token)?;
+    // Until the cart is known, so is not whose trace this is; the span waits.
+    let cart = front.placing.carts.find(&request.cart_id).await?;
+    let scope = trace_of(&cart.cart.order_id, &cart.context);
+    scope.run(order(&front, &headers, cart, &request.card_token, &key)).await
 }
 
 async fn order(
@@ -251,19 +243,10 @@ pub(crate) async fn get_events(
     Ok(events::watch(&front, entry, last)?)
 }
 
-/// Runs `work` in the order's trace, with the order's id on every span from the first on. Failures become documents in
-/// there, so that they name the right trace and are logged in it.
-async fn of_order<T: IntoResponse>(
-    order_id: &str,
-    stored: &StoredContext,
-    path: &str,
-    work: impl Future<Output = Result<T, Error>>,
-) -> Response {
-    let scope = {
-        let _entered = context::current().with_baggage(keys::ORDER_ID, order_id).enter();
-        telemetry::http::continue_trace(stored)
-    };
-    scope.run(async { chassis::problem::render(path, work.await.into_response()).await }).await
+/// The order's trace, with the order's id on every span from the first on.
+fn trace_of(order_id: &str, stored: &StoredContext) -> Scope {
+    let _entered = context::current().with_baggage(keys::ORDER_ID, order_id).enter();
+    telemetry::http::continue_trace(stored)
 }
 
 /// A look at an order is a trace of its own, linked to the order's.
