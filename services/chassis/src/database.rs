@@ -173,6 +173,9 @@ impl Database {
     }
 
     /// As [`Database::begin`], for bookkeeping that belongs to no order: without spans.
+    ///
+    /// # Errors
+    /// As [`Database::begin`].
     pub async fn begin_quiet(&self) -> Result<Tx, sqlx::Error> {
         let inner = self.write.begin_with("BEGIN IMMEDIATE").await?;
         Ok(Tx { inner, wake: Vec::new(), quiet: true })
