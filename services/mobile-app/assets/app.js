@@ -1,10 +1,10 @@
 // The page's logic: a guest account, a cart, an order, and its events as they come. Text goes in as text, never as HTML.
 "use strict";
 
-const STAMPS = ["order", "sign-in", "kitchen", "payment", "restaurant", "courier", "on the road", "told"];
+const STAMPS = ["order", "sign-in", "kitchen", "payment", "restaurant", "courier", "on the road", "delivered"];
 // How many stamps a state stands for, and what the next one looks like.
 const PROGRESS = {
-  placing: [1, "now"], paying: [3, "now"], placed: [4, "now"], accepted: [5, "now"], tracking: [8, ""],
+  placing: [1, "now"], paying: [3, "now"], placed: [4, "now"], accepted: [5, "now"], tracking: [7, "now"],
   delivered: [8, ""], failing: [5, "warn"], refunded: [5, "warn"], declined: [3, "cross"], failed: [2, "cross"],
 };
 const WORDS = {
