@@ -220,28 +220,7 @@ fn secure_channel(endpoint: Endpoint, _: &Tls) -> Result<Endpoint, tonic::transp
 }
 
 fn transport(otlp: &Otlp) -> Result<Transport, InitError> {
-    let failed = |source: reqwest::Error| InitError::Setup { what: "HTTP client", source: Box::new(source) };
-    let builder =
-        reqwest::Client::builder().timeout(otlp.timeout).redirect(reqwest::redirect::Policy::none());
-    let builder = secure_client(builder, &otlp.tls).map_err(failed)?;
-    Ok(Transport::new(builder.build().map_err(failed)?))
-}
-
-#[cfg(feature = "tls")]
-fn secure_client(mut builder: reqwest::ClientBuilder, tls: &Tls) -> reqwest::Result<reqwest::ClientBuilder> {
-    if let Some(pem) = &tls.certificate {
-        builder = builder.tls_certs_only(reqwest::Certificate::from_pem_bundle(pem)?);
-    }
-    if let Some((chain, key)) = &tls.client {
-        builder = builder.identity(reqwest::Identity::from_pem(&[chain.as_slice(), key].concat())?);
-    }
-    Ok(builder)
-}
-
-#[cfg(not(feature = "tls"))]
-#[expect(clippy::unnecessary_wraps, reason = "same signature as with the feature `tls`")]
-fn secure_client(builder: reqwest::ClientBuilder, _: &Tls) -> reqwest::Result<reqwest::ClientBuilder> {
-    Ok(builder)
+    Transport::new(otlp.timeout, &otlp.tls).map_err(|source| InitError::Setup { what: "HTTP client", source })
 }
 
 fn build(source: ExporterBuildError) -> InitError {

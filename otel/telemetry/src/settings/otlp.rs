@@ -142,7 +142,11 @@ fn each<T>(
 fn file(r: &mut Reader<'_>, names: &[String; 2]) -> Option<Vec<u8>> {
     let (name, path) = r.first(names).map(|(name, path)| (name.to_owned(), PathBuf::from(path)))?;
     match std::fs::read(&path) {
-        Ok(pem) => Some(pem),
+        Ok(pem) if pem.windows(11).any(|text| text == b"-----BEGIN ") => Some(pem),
+        Ok(_) => {
+            r.complain(&name, format!("`{}` holds nothing in PEM", path.display()));
+            None
+        }
         Err(error) => {
             r.complain(&name, format!("cannot read `{}`: {error}", path.display()));
             None

@@ -326,6 +326,39 @@ async fn a_certificate_that_cannot_be_read_is_refused() {
     }
 }
 
+#[cfg(feature = "tls")]
+#[tokio::test]
+async fn certificates_are_used_for_the_server_and_for_the_client() {
+    let pem = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pem");
+    let file = |name: &str| pem.join(name).to_string_lossy().into_owned();
+    let (ca, chain, key) = (file("ca.pem"), file("client.pem"), file("client.key"));
+    let all = [
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", ca.as_str()),
+        ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", chain.as_str()),
+        ("OTEL_EXPORTER_OTLP_CLIENT_KEY", key.as_str()),
+    ];
+    for protocol in ["grpc", "http/protobuf"] {
+        let receiver = Receiver::start_tls(&pem).await;
+        let endpoint = format!("https://localhost:{}", receiver.address.port());
+        let mut env =
+            vec![("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("OTEL_METRICS_EXPORTER", "none")];
+        env.extend(all);
+        let ended = run(&receiver, protocol, &["order"], &env).await;
+        assert_eq!(kinds(&receiver), [true, false, true], "{protocol}: {} {}", ended.stdout, ended.stderr);
+
+        let stranger = Receiver::start_tls(&pem).await;
+        let endpoint = format!("https://localhost:{}", stranger.address.port());
+        env[0].1 = &endpoint;
+        run(&stranger, protocol, &["order"], &env[..3]).await;
+        assert_eq!(kinds(&stranger), [false; 3], "{protocol} without a client certificate");
+        run(&stranger, protocol, &["order"], &env[..2]).await;
+        assert_eq!(kinds(&stranger), [false; 3], "{protocol} with an unknown authority");
+    }
+    assert!(refusal(&[all[0], all[1]]).await.contains("CLIENT_KEY"));
+    let no_pem = format!("{}/Cargo.toml", env!("CARGO_MANIFEST_DIR"));
+    assert!(refusal(&[("OTEL_EXPORTER_OTLP_CERTIFICATE", &no_pem)]).await.contains("nothing in PEM"));
+}
+
 #[tokio::test]
 async fn batches_have_their_size_and_queues_their_order() {
     let receiver = Receiver::start().await;

@@ -62,8 +62,35 @@ pub(crate) struct Receiver {
 
 impl Receiver {
     pub(crate) async fn start() -> Self {
+        let (receiver, listener) = Self::bind().await;
+        let app = receiver.app();
+        tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        receiver
+    }
+
+    async fn bind() -> (Self, tokio::net::TcpListener) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let receiver = Self { address: listener.local_addr().unwrap(), got: Arc::default() };
+        (Self { address: listener.local_addr().unwrap(), got: Arc::default() }, listener)
+    }
+
+    /// The same over TLS, only for clients that the test authority knows.
+    #[cfg(feature = "tls")]
+    pub(crate) async fn start_tls(pem: &std::path::Path) -> Self {
+        use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
+        let (receiver, listener) = Self::bind().await;
+        let read = |name: &str| std::fs::read(pem.join(name)).unwrap();
+        let tls = ServerTlsConfig::new()
+            .identity(Identity::from_pem(read("server.pem"), read("server.key")))
+            .client_ca_root(Certificate::from_pem(read("ca.pem")));
+        let server =
+            Server::builder().accept_http1(true).tls_config(tls).unwrap().add_routes(receiver.app().into());
+        let incoming = tonic::transport::server::TcpIncoming::from(listener);
+        tokio::spawn(async move { server.serve_with_incoming(incoming).await.unwrap() });
+        receiver
+    }
+
+    fn app(&self) -> Router {
+        let receiver = self;
         let zip = [CompressionEncoding::Gzip, CompressionEncoding::Zstd];
         let mut routes = tonic::service::Routes::builder();
         routes
@@ -84,9 +111,7 @@ impl Receiver {
             .route("/own", post(http_export))
             .layer(tower_http::decompression::RequestDecompressionLayer::new())
             .with_state(receiver.clone());
-        let app = routes.routes().into_axum_router().merge(http);
-        tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        receiver
+        routes.routes().into_axum_router().merge(http)
     }
 
     pub(crate) fn set(&self, mood: Mood) {
