@@ -24,21 +24,30 @@ const SERVICES: [&str; 8] = [
 ];
 
 /// Every place where the order goes from one process to another: the span that it reaches, the span that it comes from.
-const CROSSINGS: [(&str, &str); 11] = [
+const CROSSINGS: [(&str, &str); 20] = [
     ("auth auth.v1.Auth/Verify", "mobile-app auth.v1.Auth/Verify"),
     (
         "restaurant-availability GET /restaurants/{id}/availability",
         "mobile-app GET /restaurants/{id}/availability",
     ),
     ("payment-gateway POST /payments", "mobile-app POST /payments"),
+    ("payment-gateway accept payment-gateway", "mobile-app POST /payments"),
     ("restaurant-orders orders.v1.RestaurantOrders/Place", "mobile-app orders.v1.RestaurantOrders/Place"),
+    ("restaurant-orders accept restaurant-orders", "mobile-app orders.v1.RestaurantOrders/Place"),
+    ("delivery-assignment POST /events", "restaurant-orders send order.accepted"),
     ("delivery-assignment process order.accepted", "restaurant-orders create order.accepted"),
-    ("tracking tracking.v1.Tracking/Start", "delivery-assignment tracking.v1.Tracking/Start"),
-    ("notification process tracking.started", "tracking create tracking.started"),
-    ("restaurant-orders process tracking.started", "tracking create tracking.started"),
-    ("notification process order.delivered", "tracking create order.delivered"),
-    ("restaurant-orders process order.delivered", "tracking create order.delivered"),
     ("delivery-assignment accept delivery-assignment", "restaurant-orders create order.accepted"),
+    ("tracking tracking.v1.Tracking/Start", "delivery-assignment tracking.v1.Tracking/Start"),
+    ("tracking accept tracking", "delivery-assignment tracking.v1.Tracking/Start"),
+    ("notification POST /events", "tracking send tracking.started"),
+    ("notification process tracking.started", "tracking create tracking.started"),
+    ("notification accept notification", "tracking create tracking.started"),
+    ("restaurant-orders POST /events", "tracking send tracking.started"),
+    ("restaurant-orders process tracking.started", "tracking create tracking.started"),
+    ("notification POST /events", "tracking send order.delivered"),
+    ("notification process order.delivered", "tracking create order.delivered"),
+    ("restaurant-orders POST /events", "tracking send order.delivered"),
+    ("restaurant-orders process order.delivered", "tracking create order.delivered"),
 ];
 
 fn now_ns() -> u64 {
