@@ -87,6 +87,7 @@ fn config(plan: &Plan) -> Vec<String> {
     plan.collector_config().map(|p| vec!["--config".to_owned(), Plan::text(&p)]).unwrap_or_default()
 }
 
+#[expect(clippy::disallowed_methods, reason = "the supervisor is in no trace")]
 fn detach(work: impl Future<Output = ()> + Send + 'static) {
     drop(tokio::spawn(work));
 }
