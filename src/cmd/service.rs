@@ -8,13 +8,14 @@ use chassis::{RunError, Service, Settings};
 use crate::{cmd::stop::StopArgs, failure::Usage, runtime};
 
 /// The eight, in the order in which an order meets them.
-pub(crate) const SERVICES: [Service; 7] = [
+pub(crate) const SERVICES: [Service; 8] = [
     mobile_app::SERVICE,
     auth::SERVICE,
     restaurant_availability::SERVICE,
     payment_gateway::SERVICE,
     restaurant_orders::SERVICE,
     delivery_assignment::SERVICE,
+    tracking::SERVICE,
     notification::SERVICE,
 ];
 

@@ -106,7 +106,9 @@ impl Stage<'_> {
     }
 
     async fn cured(&mut self, (id, meal): &(String, Meal)) -> anyhow::Result<()> {
-        heading("The cure: delivery-assignment alone is restarted with WAYBILL_RESILIENCE=on; the same order, again")?;
+        heading(
+            "The cure: delivery-assignment alone is restarted with WAYBILL_RESILIENCE=on; the same order, again",
+        )?;
         let cure = BTreeMap::from([("WAYBILL_RESILIENCE".to_owned(), "on".to_owned())]);
         self.fleet.restart("delivery-assignment", cure).await?;
         let page = page::read(&self.jaeger, &self.route, id, page::made_good).await?;

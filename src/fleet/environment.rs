@@ -134,8 +134,19 @@ fn otel_env(service: &str, plan: &Plan) -> anyhow::Result<Environment> {
     }
 }
 
-fn embedded(_service: &str) -> &'static str {
-    ""
+/// The service's file as it was when this binary was built.
+fn embedded(service: &str) -> &'static str {
+    match service {
+        "mobile-app" => include_str!("../../services/mobile-app/otel.env"),
+        "auth" => include_str!("../../services/auth/otel.env"),
+        "restaurant-availability" => include_str!("../../services/restaurant-availability/otel.env"),
+        "payment-gateway" => include_str!("../../services/payment-gateway/otel.env"),
+        "restaurant-orders" => include_str!("../../services/restaurant-orders/otel.env"),
+        "delivery-assignment" => include_str!("../../services/delivery-assignment/otel.env"),
+        "tracking" => include_str!("../../services/tracking/otel.env"),
+        "notification" => include_str!("../../services/notification/otel.env"),
+        _ => "",
+    }
 }
 
 /// `KEY=VALUE` lines; `#` begins a comment line; quotes around a value are taken off; `export ` is allowed.
