@@ -119,9 +119,9 @@ async fn refund(
     Path(payment_id): Path<String>,
     Json(request): Json<RefundRequest>,
 ) -> Result<(StatusCode, Json<Payment>), Error> {
-    requests::check_reason(&request.reason)?;
+    let reason = requests::word(&request.reason);
     receipt();
-    let row = desk.ledger.want_refund(&payment_id, &request.reason, desk.after_request()).await?;
+    let row = desk.ledger.want_refund(&payment_id, &reason, desk.after_request()).await?;
     telemetry::context::set_attribute(keys::PAYMENT_REFERENCE, row.reference.clone());
     if row.status() == PaymentStatus::Refunded {
         return Ok((StatusCode::OK, Json(row.payment())));
