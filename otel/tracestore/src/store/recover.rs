@@ -42,6 +42,10 @@ pub(crate) fn recover(signal: Signal, dir: &Path, names: &Names) -> Result<Recov
             fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
             continue;
         }
+        if Wal::is_stillborn(&path).map_err(StoreError::io("read", &path))? {
+            fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
+            continue;
+        }
         let head = Arc::new(Head::new(number));
         if let Some(good) = replay_into(signal, &path, &head, names, &mut set_aside)? {
             last = Some((path, good));

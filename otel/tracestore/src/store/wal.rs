@@ -68,6 +68,11 @@ impl Wal {
         Ok(Self { file, path, len: FILE_HEADER as u64 })
     }
 
+    /// Whether the process ended while the file was being made. It holds nothing then.
+    pub(crate) fn is_stillborn(path: &Path) -> io::Result<bool> {
+        Ok(fs::metadata(path)?.len() < FILE_HEADER as u64)
+    }
+
     /// Goes on with a file after its last whole record.
     pub(crate) fn resume(path: &Path, len: u64) -> io::Result<Self> {
         let file = OpenOptions::new().write(true).read(true).open(path)?;

@@ -248,3 +248,52 @@ async fn while_nothing_can_be_sealed_requests_are_refused_in_bounded_memory_and_
     }
     assert_eq!(store.stats().spans, 4, "what was refused is not there");
 }
+
+#[tokio::test]
+async fn a_log_that_was_only_just_being_made_is_no_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = StoreOptions::new(dir.path());
+    let store = Store::open(options.clone()).unwrap();
+    store.append_spans(one("auth", span(1, 1, "Verify", 1))).await.unwrap();
+    store.close();
+    std::fs::write(dir.path().join("spans/wal-000000000002.log"), b"WBWAL").unwrap();
+    for n in 2..4_u64 {
+        let store = Store::open(options.clone()).unwrap();
+        assert_eq!(store.stats().set_aside, 0);
+        store.append_spans(one("auth", span(u128::from(n), 1, "Verify", n))).await.unwrap();
+        assert!((1..=n).all(|n| store.trace(trace_id(u128::from(n))).unwrap().is_some()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_full_segments_are_joined_and_answer_as_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = StoreOptions { head_bytes: 3_000, ..StoreOptions::new(dir.path()) };
+    let store = Store::open(options.clone()).unwrap();
+    for n in 1..=600_u64 {
+        let child = Span {
+            parent_span_id: 1_u64.to_be_bytes().to_vec(),
+            ..span(u128::from(n % 50 + 1), n + 1, "Verify", n)
+        };
+        let parent = span(u128::from(n % 50 + 1), 1, "POST /orders", n);
+        let groups = vec![group("mobile-app", vec![parent]), group("auth", vec![child])];
+        store.append_spans(request(groups)).await.unwrap();
+    }
+    // A head takes two or three requests, and eight segments become one, again and again.
+    eventually("segments are joined", || store.stats().segments < 30 && store.stats().head_bytes < 6_000);
+    let check = |store: &Store| {
+        assert_eq!(store.stats().spans, 1_200);
+        let query =
+            Query { service: Some("auth".into()), start_max_ns: u64::MAX, limit: 100, ..Query::default() };
+        let newest: Vec<_> = store.find(&query).unwrap().iter().map(|trace| trace.id).collect();
+        let expected: Vec<_> = (551..=600_u128).rev().map(|n| trace_id(n % 50 + 1)).collect();
+        assert_eq!(newest, expected);
+        assert_eq!(spans_of(&store.trace(trace_id(1)).unwrap().unwrap()).len(), 24);
+        let calls = store.dependencies(0, u64::MAX).unwrap();
+        let call = Dependency { parent: "mobile-app".into(), child: "auth".into(), call_count: 600 };
+        assert_eq!(calls, [call]);
+    };
+    check(&store);
+    store.close();
+    check(&Store::open(options).unwrap());
+}
