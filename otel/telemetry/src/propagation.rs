@@ -5,6 +5,7 @@
 //! SDK is disabled or not, so that a silent service does not cut its neighbours' traces.
 
 pub(crate) mod baggage;
+mod global;
 pub(crate) mod traceparent;
 pub(crate) mod tracestate;
 
@@ -40,6 +41,7 @@ static ACTIVE: AtomicU8 = AtomicU8::new(3);
 
 impl Propagators {
     pub(crate) fn install(self) {
+        opentelemetry::global::set_text_map_propagator(global::Global);
         ACTIVE.store(u8::from(self.trace_context) | u8::from(self.baggage) << 1, Ordering::Relaxed);
     }
 

@@ -147,7 +147,7 @@ fn signal(meter: &Meter, counters: &'static Counters, capacity: usize, names: &N
 // === impl Counters ===
 
 impl Counters {
-    const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             exported: AtomicU64::new(0),
             queued: AtomicU64::new(0),

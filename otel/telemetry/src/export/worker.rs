@@ -62,6 +62,7 @@ struct Running<T, S> {
     what: &'static str,
     delay: Duration,
     timeout: Duration,
+    keep: Duration,
     flushes: mpsc::UnboundedReceiver<Flush>,
     pending: Option<Flush>,
     /// Since when nothing gets through.
@@ -88,6 +89,7 @@ impl Worker {
             what,
             delay,
             timeout,
+            keep: KEEP,
             flushes,
             pending: None,
             down: None,
@@ -197,7 +199,9 @@ impl<T: Send + Sync + 'static, S: Sink<T>> Running<T, S> {
                         break Some(Drop::Shutdown);
                     }
                     // A batch that waited behind another has used up its time there, but for one attempt.
-                    if first.elapsed() >= KEEP || (self.down_for() >= KEEP && batch.born.elapsed() >= KEEP) {
+                    if first.elapsed() >= self.keep
+                        || (self.down_for() >= self.keep && batch.born.elapsed() >= self.keep)
+                    {
                         break Some(Drop::Expired);
                     }
                     self.queue.counters.retries.fetch_add(1, Ordering::Relaxed);
@@ -280,5 +284,61 @@ impl<T: Send + Sync + 'static, S: Sink<T>> Running<T, S> {
             warn!(target: "telemetry", signal = self.what, dropped = dropped - logged, total = dropped, "telemetry was dropped");
             self.logged_drops = (dropped, Some(Instant::now()));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stats::Counters;
+    use std::sync::atomic::{AtomicBool, AtomicU64};
+
+    /// Refuses until it is told otherwise.
+    #[derive(Clone, Default)]
+    struct Moody(Arc<AtomicBool>);
+
+    impl Sink<u32> for Moody {
+        fn admit(&self, _: &mut [u32]) {}
+
+        async fn send(&self, _: &[u32]) -> Result<(), Failure> {
+            let failure = Failure { again: true, pause: None, cause: "not now".to_owned() };
+            if self.0.load(Ordering::Relaxed) { Ok(()) } else { Err(failure) }
+        }
+    }
+
+    async fn eventually(counter: &AtomicU64, at_least: u64) {
+        while counter.load(Ordering::Relaxed) < at_least {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_refused_for_too_long_is_given_up_and_counted_and_the_next_goes_through() {
+        let counters: &'static Counters = Box::leak(Box::new(Counters::new()));
+        let queue = Arc::new(Queue::new(100, 10, counters));
+        (0..30).for_each(|i| queue.push(i));
+        let sink = Moody::default();
+        let (sender, flushes) = mpsc::unbounded_channel();
+        let running = Running {
+            queue: Arc::clone(&queue),
+            sink: sink.clone(),
+            what: "test",
+            delay: Duration::from_millis(5),
+            timeout: Duration::from_secs(1),
+            keep: Duration::from_millis(300),
+            flushes,
+            pending: None,
+            down: None,
+            logged_drops: (0, None),
+        };
+        let task = tokio::spawn(running.run());
+        eventually(&counters.expired, 30).await;
+        assert!(counters.retries.load(Ordering::Relaxed) > 0);
+        sink.0.store(true, Ordering::Relaxed);
+        queue.push(31);
+        eventually(&counters.exported, 1).await;
+        assert_eq!(counters.expired.load(Ordering::Relaxed), 30);
+        drop(sender);
+        task.await.unwrap();
     }
 }
