@@ -59,6 +59,11 @@ async fn a_bad_setting_is_named_with_its_part_and_variable_before_anything_start
     let settings = [
         ("partners:WAYBILL_RIDE=soon", "WAYBILL_RIDE"),
         ("partners:WAYBILL_PARTNERS_SCHEDULE=rules: [{}]", "WAYBILL_PARTNERS_SCHEDULE"),
+        ("delivery-assignment:WAYBILL_COURIER_DEADLINE=45", "WAYBILL_COURIER_DEADLINE"),
+        ("payment-gateway:CARD_NETWORK_URL=ftp://x", "CARD_NETWORK_URL"),
+        ("auth:OTEL_BSP_MAX_QUEUE_SIZE=many", "OTEL_BSP_MAX_QUEUE_SIZE"),
+        ("tracestore:WAYBILL_TRACESTORE_RETENTION=always", "WAYBILL_TRACESTORE_RETENTION"),
+        ("collector:WAYBILL_COLLECTOR_GRPC=nowhere", "endpoint"),
     ];
     for (setting, variable) in settings {
         let folder = tempfile::tempdir().unwrap();
@@ -74,7 +79,7 @@ async fn a_bad_setting_is_named_with_its_part_and_variable_before_anything_start
 
 #[tokio::test]
 async fn an_unknown_part_and_an_unknown_flag_are_usage_errors() {
-    for arguments in [vec!["up", "--only", "pizza"], vec!["up", "--frobnicate"]] {
+    for arguments in [vec!["up", "--only", "pizza"], vec!["up", "--frobnicate"], vec!["service", "pizza"]] {
         let ended = run(waybill(&arguments)).await;
         assert_eq!(ended.status.code(), Some(2), "{arguments:?}: {}", ended.stderr);
     }

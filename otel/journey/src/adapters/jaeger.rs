@@ -88,18 +88,14 @@ impl JaegerTrace {
 
 impl JaegerSpan {
     fn into_span(self, trace: &str, processes: &HashMap<String, Process>) -> Span {
-        let parent = self
-            .references
-            .unwrap_or_default()
-            .into_iter()
-            .find(|r| r.kind == "CHILD_OF" && padded(&r.trace_id, 32) == trace);
+        let parent = parent(self.references.unwrap_or_default(), trace);
         let tags: BTreeMap<_, _> =
             self.tags.unwrap_or_default().into_iter().map(|t| (t.key, text(&t.value))).collect();
         let tag = |key: &str| tags.get(key).map(String::as_str).unwrap_or_default();
         let start_ns = nanos(self.start_time);
         Span {
             id: padded(&self.span_id, 16),
-            parent: parent.map(|r| padded(&r.span_id, 16)),
+            parent,
             service: processes.get(&self.process_id).map(|p| p.service_name.clone()).unwrap_or_default(),
             name: self.operation_name,
             kind: Kind::from_word(tag("span.kind")),
@@ -110,6 +106,13 @@ impl JaegerSpan {
             attributes: tags,
         }
     }
+}
+
+/// A parent that is also linked to, as with messages, stands in Jaeger's answer as the link alone.
+fn parent(references: Vec<Reference>, trace: &str) -> Option<String> {
+    let mut own: Vec<_> = references.into_iter().filter(|r| padded(&r.trace_id, 32) == trace).collect();
+    own.sort_by_key(|r| r.kind != "CHILD_OF");
+    own.first().map(|r| padded(&r.span_id, 16))
 }
 
 /// Jaeger leaves out leading zeros in places.
@@ -146,6 +149,21 @@ mod tests {
         assert_eq!((span.service.as_str(), span.kind, span.error), ("van", Kind::Consumer, true));
         assert_eq!((span.start_ns, span.end_ns), (5_000, 7_000));
         assert_eq!(span.attributes["n"], "7");
+    }
+
+    #[test]
+    fn a_parent_that_stands_there_as_a_link_is_found_and_a_link_to_another_trace_is_none() {
+        let reference = |kind: &str, trace_id: &str, span_id: &str| Reference {
+            kind: kind.into(),
+            trace_id: trace_id.into(),
+            span_id: span_id.into(),
+        };
+        let trace = padded("ab", 32);
+        let message = vec![reference("FOLLOWS_FROM", "cd", "1"), reference("FOLLOWS_FROM", "ab", "2")];
+        assert_eq!(parent(message, &trace), Some(padded("2", 16)));
+        let both = vec![reference("FOLLOWS_FROM", "ab", "3"), reference("CHILD_OF", "ab", "4")];
+        assert_eq!(parent(both, &trace), Some(padded("4", 16)));
+        assert_eq!(parent(vec![reference("FOLLOWS_FROM", "cd", "1")], &trace), None);
     }
 
     #[test]
