@@ -25,7 +25,7 @@ const BRISK: [&str; 2] = ["partners:WAYBILL_RIDE=200ms", "delivery-assignment:WA
 pub(crate) struct Fleet {
     child: Child,
     data: PathBuf,
-    _folder: Option<TempDir>,
+    folder: Option<TempDir>,
     _place: Option<SemaphorePermit<'static>>,
 }
 
@@ -49,7 +49,7 @@ impl Fleet {
         let place = PLACES.acquire().await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let mut fleet = Self::at(folder.path(), arguments);
-        fleet._folder = Some(folder);
+        fleet.folder = Some(folder);
         fleet._place = Some(place);
         fleet.ready().await;
         fleet
@@ -67,7 +67,7 @@ impl Fleet {
         // The pipe is also what ends the fleet when the test's process is killed.
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(said);
         let child = command.spawn().unwrap();
-        Self { child, data: data.to_owned(), _folder: None, _place: None }
+        Self { child, data: data.to_owned(), folder: None, _place: None }
     }
 
     /// Waits until every part that runs answers its health check.
@@ -142,6 +142,11 @@ impl Fleet {
 
 impl Drop for Fleet {
     fn drop(&mut self) {
+        if std::thread::panicking()
+            && let Some(folder) = self.folder.take()
+        {
+            eprintln!("logs and databases of the failed test are kept in {}", folder.keep().display());
+        }
         if matches!(self.child.try_wait(), Ok(Some(_))) {
             return;
         }
