@@ -4,9 +4,6 @@ CARGO ?= cargo
 PORTS ?= default
 ARGS ?=
 
-# What runs within a trace; collector and trace store are in none, and spawn as they please.
-TRACED := --workspace --exclude waybill-collector --exclude waybill-tracestore
-
 .DEFAULT_GOAL := help
 .PHONY: help demo up load build test lint fmt bench clean
 
@@ -34,7 +31,7 @@ test: ## Run every test (ARGS go to cargo test)
 lint: ## Formatting, clippy, one version of the tracing crates, arrows between crates
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
-	$(CARGO) clippy $(TRACED) --lib --bins --locked -- -D warnings -D clippy::disallowed_methods
+	$(CARGO) clippy --workspace --lib --bins --locked -- -D warnings -D clippy::disallowed_methods
 	.ci/one-version
 	.ci/arrows
 

@@ -213,13 +213,22 @@ pub(crate) async fn run(command: Command) -> Ended {
     }
 }
 
-/// Asks again and again until it is so; panics with the last answer when it does not become so.
-pub(crate) async fn eventually<T, E: Display>(what: &str, mut ask: impl AsyncFnMut() -> Result<T, E>) -> T {
+/// Asks again and again until it is so; panics with the last answer when it does not become so within [`LIMIT`].
+pub(crate) async fn eventually<T, E: Display>(what: &str, ask: impl AsyncFnMut() -> Result<T, E>) -> T {
+    eventually_within(LIMIT, what, ask).await
+}
+
+/// As [`eventually`], within another limit.
+pub(crate) async fn eventually_within<T, E: Display>(
+    limit: Duration,
+    what: &str,
+    mut ask: impl AsyncFnMut() -> Result<T, E>,
+) -> T {
     let begun = Instant::now();
     loop {
         match ask().await {
             Ok(answer) => return answer,
-            Err(why) if begun.elapsed() > LIMIT => panic!("{what}: not within {LIMIT:?}: {why}"),
+            Err(why) if begun.elapsed() > limit => panic!("{what}: not within {limit:?}: {why}"),
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     }

@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     customer::{Customer, SOUP},
-    harness::{Fleet, eventually, http},
+    harness::{Fleet, eventually, eventually_within, http},
 };
 
 const ROUNDS: usize = 20;
@@ -41,6 +41,9 @@ const PARTS: [&str; 11] = [
     "collector",
     "tracestore",
 ];
+/// How long an order may take to come to rest: a refund that failed again and again waits up to half a minute in
+/// payment-gateway and again in restaurant-orders.
+const REST: Duration = Duration::from_secs(180);
 /// Charges that are made and never answered: about one in forty.
 const WITHHELD: &str = "partners:WAYBILL_PARTNERS_SCHEDULE=\
     rules: [{partner: card-network, probability: 0.025, do: withhold}]";
@@ -104,7 +107,7 @@ async fn books_agree(fleet: &Fleet, customer: &Customer) {
     let mut ends = BTreeMap::new();
     for id in charges.iter().filter(|c| c["status"] == "charged").map(|c| c["reference"].as_str().unwrap()) {
         let what = format!("order {id} at its end");
-        let end = eventually(&what, async || match customer.state(id).await?.as_str() {
+        let end = eventually_within(REST, &what, async || match customer.state(id).await?.as_str() {
             end @ ("delivered" | "refunded") => Ok(end.to_owned()),
             other => Err(format!("it is {other}, yet it was paid")),
         });

@@ -11,6 +11,11 @@
 //! # }
 //! ```
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a collector is part of no trace that a spawned task could lose"
+)]
+
 pub mod config;
 mod error;
 mod exporter;

@@ -3,6 +3,11 @@
 //! `store` keeps them (write-ahead log, immutable segments, retention), `receiver` takes OTLP, `api` answers the Jaeger
 //! query APIs, `ui` serves the Jaeger UI. `model` is what passes between them.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a trace store is part of no trace that a spawned task could lose"
+)]
+
 pub mod api;
 mod jaeger;
 pub mod model;
