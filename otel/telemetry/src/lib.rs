@@ -30,6 +30,7 @@ mod settings;
 mod stats;
 
 pub mod context;
+pub mod database;
 pub mod grpc;
 pub mod http;
 pub mod messaging;

@@ -82,14 +82,14 @@ impl From<AuthError> for Status {
     }
 }
 
-/// Builds the service. Settings: `WAYBILL_TOKEN_TTL` (default `1h`), `WAYBILL_PASSWORD_HASHES` at once (default 2),
+/// Builds the service. Settings: `WAYBILL_TOKEN_TTL` (default `1h`), `WAYBILL_PASSWORD_HASHES` at once (default 1),
 /// `WAYBILL_LOGIN_FAILURES` before a name has to wait (default 10).
 fn app(start: &Start) -> App {
     let keys = Arc::new(OnceCell::new());
     let ttl = start.settings.duration("WAYBILL_TOKEN_TTL", "1h");
     let desk = Desk {
         accounts: Accounts::new(start.database.clone()),
-        passwords: Passwords::new(start.settings.number("WAYBILL_PASSWORD_HASHES", 2, 1..=64)),
+        passwords: Passwords::new(start.settings.number("WAYBILL_PASSWORD_HASHES", 1, 1..=64)),
         attempts: Arc::new(Attempts::new(start.settings.number("WAYBILL_LOGIN_FAILURES", 10, 1..=10_000))),
         tokens: keys.clone(),
     };

@@ -1,4 +1,4 @@
-//! The service's database: one writer, several readers, every statement a span of the order it serves.
+//! The service's database: one writer, several readers, slow and failed statements as spans of the order they serve.
 //!
 //! SQLite today. The pools are sqlx's `Any` and the SQL uses `$1` placeholders and portable types only, so that PostgreSQL
 //! is another URL and not another code path. What differs lives in this file: pragmas, the single writer, `BEGIN IMMEDIATE`.
@@ -11,7 +11,10 @@ use std::{
     future::Future,
     ops::{Deref, DerefMut},
     path::Path,
-    sync::{Arc, Once},
+    sync::{
+        Arc, Once,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -21,7 +24,6 @@ use sqlx::{
     migrate::Migrator,
 };
 use tokio::sync::Notify;
-use tracing::{Instrument, Span, field::Empty};
 
 use crate::Settings;
 
@@ -66,38 +68,17 @@ pub enum OpenError {
 
 /// Gives a statement its span: `sqlx::query(...).execute(&mut *tx).traced("INSERT orders")`.
 pub trait Traced<T>: Future<Output = Result<T, sqlx::Error>> + Sized {
-    /// `summary` is `db.query.summary`, operation and table (semantic conventions, database spans): the span's name.
+    /// `summary` is `db.query.summary`, operation and table (semantic conventions, database spans): the span's name. There
+    /// is a span when the statement failed or took at least `WAYBILL_DATABASE_SPANS_FROM`.
     fn traced(self, summary: &'static str) -> impl Future<Output = Result<T, sqlx::Error>> {
-        let (operation, table) = summary.split_once(' ').unwrap_or((summary, ""));
-        let span = tracing::info_span!(
-            "db",
-            otel.name = summary,
-            otel.kind = "client",
-            db.system.name = "sqlite",
-            db.query.summary = summary,
-            db.operation.name = operation,
-            db.collection.name = Empty,
-            error.type = Empty,
-            otel.status_code = Empty,
-            otel.status_description = Empty,
-        );
-        if !table.is_empty() {
-            span.record("db.collection.name", table);
-        }
-        async move {
-            let out = self.await;
-            if let Err(e) = &out {
-                let span = Span::current();
-                span.record("error.type", error_type(e));
-                span.record("otel.status_code", "ERROR");
-                span.record("otel.status_description", e.to_string());
-            }
-            out
-        }
-        .instrument(span)
+        let from = Duration::from_micros(SPANS_FROM_US.load(Ordering::Relaxed));
+        let statement = telemetry::database::Statement { system: "sqlite", summary, from };
+        telemetry::database::traced(statement, self, |e| (error_type(e), e.to_string()))
     }
 }
 
+/// `WAYBILL_DATABASE_SPANS_FROM` in microseconds; one for the process, as telemetry is.
+static SPANS_FROM_US: AtomicU64 = AtomicU64::new(5_000);
 static CHASSIS: Migrator = sqlx::migrate!("./migrations");
 static DRIVERS: Once = Once::new();
 
@@ -116,6 +97,8 @@ impl Database {
                 "PRAGMA synchronous=FULL"
             }
         };
+        let from = settings.duration("WAYBILL_DATABASE_SPANS_FROM", "5ms");
+        SPANS_FROM_US.store(u64::try_from(from.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
         let full = match url.strip_prefix("sqlite://") {
             Some(_) if url.contains('?') => url.clone(),
             Some(_) => format!("{url}?mode=rwc"),

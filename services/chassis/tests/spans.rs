@@ -108,6 +108,7 @@ async fn a_message_is_one_trace_with_numbered_deliveries() {
             ("WAYBILL_LISTEN", "127.0.0.1:0"),
             ("DATABASE_URL", &database),
             ("DELIVERY_ASSIGNMENT_URL", more),
+            ("WAYBILL_DATABASE_SPANS_FROM", "1us"),
         ])
     };
     let service = |name, app| Service { name, version: "0", default_port: 0, app };
