@@ -105,6 +105,7 @@ fn trace_store(plan: &Plan) -> Environment {
     env.insert("WAYBILL_TRACESTORE_OTLP".into(), listen(plan.port("tracestore", "otlp")));
     env.insert("WAYBILL_TRACESTORE_HTTP".into(), listen(plan.port("tracestore", "http")));
     env.insert("WAYBILL_DATA".into(), Plan::text(&plan.folder("tracestore")));
+    env.insert("MOBILE_APP_URL".into(), plan.url("mobile-app", "http"));
     env.insert(service_key("mobile-app"), plan.url("mobile-app", "http"));
     env
 }

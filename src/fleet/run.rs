@@ -25,8 +25,8 @@ use crate::{cmd::health, failure::USAGE, term};
 
 /// How long a part may take to become ready before the start is called failed.
 const START_LIMIT: Duration = Duration::from_secs(60);
-/// How long a part may take to stop before it is killed.
-const GRACE: Duration = Duration::from_secs(15);
+/// How long a part may take to stop before it is killed: a service's own limits are 10 s to drain and 5 s to flush.
+const GRACE: Duration = Duration::from_secs(20);
 /// First wait before a restart; doubled up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 /// See [`FIRST_WAIT`].
