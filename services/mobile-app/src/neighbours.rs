@@ -182,7 +182,7 @@ impl Neighbours {
             currency: cart.cart.currency.clone(),
             items: cart.cart.items.iter().map(item).collect(),
             payment_id: payment.payment_id.clone(),
-            payment_reference: payment.network_reference.clone().unwrap_or_default(),
+            payment_reference: payment.reference.clone(),
             refund_only,
         };
         let mut orders = self.orders.clone();
