@@ -89,13 +89,12 @@ impl Entry {
     }
 }
 
-/// How often a partner has been asked about an order: which attempt comes now.
+/// How often a partner has been asked about an order, or with a key where the request names no order: which attempt comes
+/// now.
 pub(crate) async fn attempts(world: &World, partner: Partner, subject: &str) -> Result<u64, sqlx::Error> {
-    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM log WHERE partner = ? AND order_id = ?")
-        .bind(partner.name())
-        .bind(subject)
-        .fetch_one(&world.read)
-        .await?;
+    let select = "SELECT count(*) FROM log WHERE partner = ?1 AND (order_id = ?2 OR idempotency_key = ?2)";
+    let count: i64 =
+        sqlx::query_scalar(select).bind(partner.name()).bind(subject).fetch_one(&world.read).await?;
     Ok(u64::try_from(count).unwrap_or_default())
 }
 

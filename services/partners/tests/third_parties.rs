@@ -356,6 +356,25 @@ async fn a_schedule_misbehaves_where_it_matches_and_alike_for_the_same_seed() {
 }
 
 #[tokio::test]
+async fn each_attempt_of_one_refund_is_drawn_anew() {
+    let data = tempfile::tempdir().unwrap();
+    let schedule = "rules: [{partner: card-network, probability: 0.5, do: error=503}]";
+    let world = start(data.path(), schedule, 7).await;
+    let charge = eventually("a charge", async || {
+        let (status, charge) = read(world.charge("A", "tok_visa").send().await).await;
+        status.is_success().then_some(charge)
+    });
+    let path = format!("/card-network/charges/{}/refunds", charge.await["charge_id"].as_str().unwrap());
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..40 {
+        let body = json!({"amount_minor": 20000, "reason": "courier_timeout"});
+        seen.insert(world.post(&path, "refund-A", &body).send().await.unwrap().status().is_success());
+    }
+    assert_eq!(seen.len(), 2, "some attempts fail and some do not");
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn a_world_that_was_killed_remembers_charges_keys_and_logs() {
     let data = tempfile::tempdir().unwrap();
     let world = start(data.path(), "", 0).await;
