@@ -6,14 +6,10 @@ use serde_json::Value;
 
 use crate::{
     customer::{Customer, PIZZA, SUSHI},
-    harness::{Fleet, eventually, http},
+    harness::{Fleet, NOBODY_RIDES, eventually, http},
 };
 
 const DOC: &str = include_str!("../../docs/telemetry.md");
-/// Nobody answers for the old harbour, so the pizza is refunded.
-const NOBODY_RIDES: &str = "partners:WAYBILL_PARTNERS_SCHEDULE={\"rules\":[{\"partner\":\"courier-fleet\",\
-    \"match\":{\"zone\":\"old-harbour\"},\"do\":\"hang\"}]}";
-
 type Spans = BTreeSet<(String, String, String)>;
 
 #[tokio::test]

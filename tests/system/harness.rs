@@ -21,6 +21,10 @@ static PLACES: Semaphore = Semaphore::const_new(2);
 /// Settings under which a test need not wait for rides and couriers.
 const BRISK: [&str; 2] = ["partners:WAYBILL_RIDE=200ms", "delivery-assignment:WAYBILL_COURIER_DEADLINE=3s"];
 
+/// For `--env`: no courier answers for the old harbour, so the pizza is refunded.
+pub(crate) const NOBODY_RIDES: &str = "partners:WAYBILL_PARTNERS_SCHEDULE={\"rules\":[{\"partner\":\"courier-fleet\",\
+    \"match\":{\"zone\":\"old-harbour\"},\"do\":\"hang\"}]}";
+
 /// A supervisor and its children.
 pub(crate) struct Fleet {
     child: Child,

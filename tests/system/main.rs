@@ -7,6 +7,7 @@
 mod customer;
 mod harness;
 
+mod browser;
 mod catalogue;
 mod demo;
 mod kills;
