@@ -15,7 +15,7 @@ async fn an_order_is_checked_charged_and_handed_over_and_can_be_looked_at() {
     assert_eq!((&order["order_id"], &order["trace_id"]), (&cart["order_id"], &cart["trace_id"]));
     let placed = street.owner.kitchen().placed.clone();
     assert_eq!((placed.len(), placed[0].amount_minor, placed[0].refund_only), (1, 20000, false));
-    assert!(!placed[0].payment_id.is_empty() && placed[0].payment_reference.starts_with("ch_"));
+    assert!(!placed[0].payment_id.is_empty() && placed[0].payment_reference.starts_with("WB-"));
     assert_eq!(placed[0].zone, "old-harbour");
     street.owner.kitchen().state = "delivered".to_owned();
     let (status, seen) = ada.look(&order).await;
