@@ -127,7 +127,10 @@ fn classify(status: &Status) -> SendError {
     let after = Fault::retry_delay(status);
     let mut message = format!("{:?}: {}", status.code(), status.message());
     if let Some(source) = std::error::Error::source(status) {
+        // Only a status that was made on this side has a cause: the connection broke, whatever code that was given (a reset
+        // is UNKNOWN), and the backend has said nothing.
         message = format!("{message}: {}", causes(source));
+        return SendError::Retryable { after, message };
     }
     match status.code() {
         Code::Cancelled
@@ -167,4 +170,23 @@ pub(super) fn causes(error: &dyn std::error::Error) -> String {
         next = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_broken_connection_is_tried_again_whatever_its_code_and_a_refusal_is_not() {
+        for kind in [io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe, io::ErrorKind::UnexpectedEof]
+        {
+            let broken = Status::from_error(Box::new(io::Error::from(kind)));
+            assert!(matches!(classify(&broken), SendError::Retryable { .. }), "{broken:?}");
+        }
+        for code in [Code::Unknown, Code::InvalidArgument, Code::Internal, Code::ResourceExhausted] {
+            assert!(matches!(classify(&Status::new(code, "no")), SendError::Permanent(_)), "{code:?}");
+        }
+    }
 }
