@@ -237,7 +237,9 @@ fn judge(result: OTelSdkResult, transport: Option<&Transport>) -> Result<(), Fai
         Err(error) => error.to_string(),
     };
     let Some(transport) = transport else {
-        let again = ["Unavailable", "DeadlineExceeded", "Cancelled", "Aborted", "OutOfRange", "DataLoss"];
+        // Unknown is what a connection that was reset comes as; whoever means it gets the batch again for a minute.
+        let again =
+            ["Unavailable", "DeadlineExceeded", "Cancelled", "Aborted", "OutOfRange", "DataLoss", "Unknown"];
         let again = again.iter().any(|code| error.contains(&format!("gRPC code: {code}")));
         return Err(Failure { again, pause: None, cause: error });
     };
