@@ -78,7 +78,7 @@ pub trait Traced<T>: Future<Output = Result<T, sqlx::Error>> + Sized {
 }
 
 /// `WAYBILL_DATABASE_SPANS_FROM` in microseconds; one for the process, as telemetry is.
-static SPANS_FROM_US: AtomicU64 = AtomicU64::new(5_000);
+static SPANS_FROM_US: AtomicU64 = AtomicU64::new(20_000);
 static CHASSIS: Migrator = sqlx::migrate!("./migrations");
 static DRIVERS: Once = Once::new();
 
@@ -97,7 +97,7 @@ impl Database {
                 "PRAGMA synchronous=FULL"
             }
         };
-        let from = settings.duration("WAYBILL_DATABASE_SPANS_FROM", "5ms");
+        let from = settings.duration("WAYBILL_DATABASE_SPANS_FROM", "20ms");
         SPANS_FROM_US.store(u64::try_from(from.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
         let full = match url.strip_prefix("sqlite://") {
             Some(_) if url.contains('?') => url.clone(),
