@@ -19,12 +19,22 @@
 //! ```
 
 pub mod adapters;
+mod case;
 mod error;
+mod judge;
 mod route;
+mod sentence;
 mod stamps;
 mod trace;
+mod verdict;
+mod witness;
 
+pub use case::{Case, Heard};
 pub use error::Error;
+pub use judge::judge;
 pub use route::{Alternative, End, Mark, Route, Step};
+pub use sentence::sentence;
 pub use stamps::{Journey, Stamp, State, stamps};
 pub use trace::{Kind, Span, Trace};
+pub use verdict::{Finding, Outcome, Phase, Stop, Value, Verdict, Way, Weight};
+pub use witness::{Says, Witness};
