@@ -21,6 +21,7 @@
 pub mod adapters;
 mod case;
 mod error;
+mod health;
 mod judge;
 mod route;
 mod sentence;
@@ -31,10 +32,11 @@ mod witness;
 
 pub use case::{Case, Heard};
 pub use error::Error;
+pub use health::{Ailment, Symptom, health};
 pub use judge::judge;
-pub use route::{Alternative, End, Mark, Route, Step};
+pub use route::{Alternative, End, Mark, Route, Step, ValueMarks};
 pub use sentence::sentence;
 pub use stamps::{Journey, Stamp, State, stamps};
-pub use trace::{Kind, Span, Trace};
+pub use trace::{Kind, Link, Span, Trace};
 pub use verdict::{Finding, Outcome, Phase, Stop, Value, Verdict, Way, Weight};
 pub use witness::{Says, Witness};

@@ -17,6 +17,15 @@ pub struct Route {
     pub name: String,
     /// The attribute that names what travels, such as `order.id`.
     pub subject: String,
+    /// What travels, as a sentence begins with it, such as `Order`.
+    #[serde(default = "journey_noun")]
+    pub noun: String,
+    /// Attributes whose values name what travels, the subject first; `where` searches for them.
+    #[serde(default)]
+    pub ids: Vec<String>,
+    /// What is paid for it, where anything is.
+    #[serde(default)]
+    pub value: Option<ValueMarks>,
     /// The steps in their order; at least one.
     pub steps: Vec<Step>,
     /// Other ways to a good end.
@@ -32,6 +41,20 @@ pub struct Route {
 #[serde(deny_unknown_fields)]
 pub struct Step {
     name: Spanned<String>,
+    #[serde(default)]
+    title: Option<String>,
+    /// Names of the steps that it follows; none means the step before it in the file.
+    #[serde(default)]
+    after: Option<Vec<Spanned<String>>>,
+    /// Whether a journey may do without it.
+    #[serde(default)]
+    pub optional: bool,
+    /// Spans of the sender that hand on to this step: while one ended well, the step is owed.
+    #[serde(default)]
+    pub handoff: Vec<Mark>,
+    /// Causes in words for people: `error.type` → words, in which `{deadline}` stands for the step's deadline.
+    #[serde(default)]
+    pub causes: BTreeMap<String, String>,
     /// How long the step may take, counted from what shows that it began.
     #[serde(deserialize_with = "duration")]
     pub deadline: Duration,
@@ -71,6 +94,21 @@ pub struct End {
     pub seen: Vec<Mark>,
 }
 
+/// What is paid for what travels, and where a trace shows it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ValueMarks {
+    /// The attribute that holds the amount, in minor units.
+    pub amount: String,
+    /// The attribute that holds the currency, an ISO 4217 code.
+    pub currency: String,
+    /// Spans that show that it was taken, unless they ended in error.
+    pub taken: Vec<Mark>,
+    /// Spans that show that it was given back, unless they ended in error.
+    #[serde(default)]
+    pub returned: Vec<Mark>,
+}
+
 /// How a span is recognised: everything given must hold.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -108,6 +146,36 @@ impl Route {
         Ok(route)
     }
 
+    /// The step of the route, or of one of its alternatives, that is called `name`.
+    pub fn step(&self, name: &str) -> Option<&Step> {
+        self.every_step().find(|s| s.name() == name)
+    }
+
+    /// Names of the steps that the step at `index` follows: what its `after` says, else the one before it.
+    pub fn follows(&self, index: usize) -> Vec<&str> {
+        match self.steps.get(index).and_then(|s| s.after.as_ref()) {
+            Some(after) => after.iter().map(|s| s.value.as_str()).collect(),
+            None => index.checked_sub(1).map(|before| self.steps[before].name()).into_iter().collect(),
+        }
+    }
+
+    /// Every `service.name` that the route names, each once, in the order of the file.
+    pub fn services(&self) -> Vec<&str> {
+        let mut all: Vec<&str> = Vec::new();
+        let steps = self.every_step();
+        let marks = steps.flat_map(|s| s.begun.iter().chain(&s.done).chain(&s.stopped));
+        for mark in marks.chain(self.ends.iter().flat_map(|e| &e.seen)) {
+            if !all.contains(&mark.service.as_str()) {
+                all.push(&mark.service);
+            }
+        }
+        all
+    }
+
+    fn every_step(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter().chain(self.alternatives.iter().flat_map(|a| &a.steps))
+    }
+
     /// The alternative that one of `spans` shows to have been taken.
     pub(crate) fn taken<'a>(&'a self, spans: &[&Span]) -> Option<&'a Alternative> {
         self.alternatives.iter().find(|a| a.when.iter().any(|m| spans.iter().any(|s| m.fits(s))))
@@ -128,6 +196,13 @@ impl Route {
             }
             seen.push(&step.name.value);
         }
+        for (i, step) in self.steps.iter().enumerate() {
+            for name in step.after.iter().flatten() {
+                if !self.steps[..i].iter().any(|s| s.name.value == name.value) {
+                    return Err(at(name, format!("no step before this one is called {:?}", name.value)));
+                }
+            }
+        }
         for name in self.alternatives.iter().flat_map(|a| a.instead_of.iter().chain([&a.after])) {
             if !self.steps.iter().any(|s| s.name.value == name.value) {
                 return Err(at(name, format!("no step of the route is called {:?}", name.value)));
@@ -143,6 +218,11 @@ impl Step {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name.value
+    }
+
+    /// What people call it: its `title`, else its name.
+    pub fn title(&self) -> &str {
+        self.title.as_deref().unwrap_or(&self.name.value)
     }
 }
 
@@ -170,6 +250,10 @@ impl Mark {
             && self.kind.is_none_or(|kind| kind == span.kind)
             && self.attributes.iter().all(|(key, value)| span.attributes.get(key) == Some(value))
     }
+}
+
+fn journey_noun() -> String {
+    "Journey".to_owned()
 }
 
 fn at<T>(place: &Spanned<T>, message: String) -> Error {

@@ -26,6 +26,10 @@ pub struct Stamp {
     pub ended_ns: Option<u64>,
     /// What the deciding span says went wrong: its `error.type`, or its status text.
     pub cause: Option<String>,
+    /// From the end of the sender's hand-off to the start of the first span that shows the step, nanoseconds; negative
+    /// when the two clocks disagree; none when either is unknown.
+    #[serde(default)]
+    pub handoff_ns: Option<i64>,
 }
 
 /// What became of a step.
@@ -117,6 +121,7 @@ fn of_step(step: &Step, spans: &[&Span], now_ns: u64) -> Stamp {
         began_ns: began,
         ended_ns: deciding.map(|s| s.end_ns),
         cause: if state == State::Stopped { cause(bad.or(deciding)) } else { None },
+        handoff_ns: None,
     }
 }
 

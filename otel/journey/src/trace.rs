@@ -34,6 +34,19 @@ pub struct Span {
     pub error_message: String,
     /// Attributes of the span as text.
     pub attributes: BTreeMap<String, String>,
+    /// Attributes of the resource that sent it, as text, such as `service.instance.id`.
+    pub resource: BTreeMap<String, String>,
+    /// Other spans that it refers to, but not as its parent.
+    pub links: Vec<Link>,
+}
+
+/// A reference to a span that is not the parent.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Link {
+    /// 32 lower-case hex digits.
+    pub trace: String,
+    /// 16 lower-case hex digits.
+    pub span: String,
 }
 
 /// The kind of a span, as OpenTelemetry has it.

@@ -104,6 +104,8 @@ impl JaegerSpan {
             error: tag("error") == "true" || tag("otel.status_code") == "ERROR",
             error_message: tag("otel.status_description").to_owned(),
             attributes: tags,
+            resource: BTreeMap::new(),
+            links: Vec::new(),
         }
     }
 }

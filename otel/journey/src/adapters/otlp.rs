@@ -131,6 +131,8 @@ impl OtlpSpan {
             error: integer(&self.status.code) == 2 || self.status.code == "STATUS_CODE_ERROR",
             error_message: self.status.message,
             attributes,
+            resource: BTreeMap::new(),
+            links: Vec::new(),
         }
     }
 }
