@@ -52,5 +52,7 @@ pub fn judge(case: &Case, route: &Route, witnesses: &[Witness], now_ns: u64) -> 
         alternative: journey.alternative.map(|(name, stamps)| Way { name, stamps }),
         value: None,
         findings: Vec::new(),
+        asked_ns: now_ns,
+        due_ns: None,
     }
 }

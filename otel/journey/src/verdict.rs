@@ -27,6 +27,12 @@ pub struct Verdict {
     pub value: Option<Value>,
     /// The evidence, weighed.
     pub findings: Vec<Finding>,
+    /// When this was asked, Unix nanoseconds: the verdict holds for this moment.
+    #[serde(default)]
+    pub asked_ns: u64,
+    /// Until when the step at which it is may still be at work, Unix nanoseconds; given while it is under way.
+    #[serde(default)]
+    pub due_ns: Option<u64>,
 }
 
 /// The verdict in one word.
