@@ -5,10 +5,10 @@ PORTS ?= default
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up load build test lint fmt bench clean
+.PHONY: help demo up load build test lint fmt bench conformance clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Build, start everything, order food, tell the tale (PORTS=auto for free ports; ARGS=--once to end after it)
 	$(CARGO) build --release --locked --bin waybill
@@ -40,6 +40,9 @@ fmt: ## Format everything
 
 bench: ## Benchmarks of the hot paths and one run of the whole system (see docs/performance.md)
 	$(CARGO) bench --workspace --locked $(ARGS)
+
+conformance: ## Tests against the real programs, found or built (REQUIRE=1: fail when one is missing; ARGS=word: only those suites)
+	@tests/conformance/run $(ARGS)
 
 clean: ## Remove what was built; data/ stays
 	$(CARGO) clean

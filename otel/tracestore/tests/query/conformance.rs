@@ -240,15 +240,17 @@ async fn a_real_jaeger_gives_the_same_answers() {
     };
     let now = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos()).unwrap();
     let start = (now / MS - 30_000) * MS;
-    let mut resource_spans = odd(start);
-    resource_spans.extend(order(0xabc, "o-1", start, false));
-    resource_spans.extend(order(0xdef, "o-2", start, true));
-    let request = Bytes::from(ExportTraceServiceRequest { resource_spans }.encode_to_vec());
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(StoreOptions::new(dir.path())).unwrap();
-    store.append_spans(request.clone()).await.unwrap();
+    // One after another: Jaeger's memory storage finds first what was added last, this store what began last.
+    for resource_spans in
+        [odd(start), order(0xabc, "o-1", start, false), order(0xdef, "o-2", start + MS, true)]
+    {
+        let request = Bytes::from(ExportTraceServiceRequest { resource_spans }.encode_to_vec());
+        store.append_spans(request.clone()).await.unwrap();
+        post(&otlp, request).await;
+    }
     let ours = router(Arc::new(store), ApiOptions::default()).unwrap();
-    post(&otlp, request).await;
     settled(&query).await;
     let mut differences = Vec::new();
     for target in questions(start) {

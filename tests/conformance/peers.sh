@@ -1,0 +1,59 @@
+# How each peer is found, started and stopped. Sourced by `run`.
+#
+# provide_NAME sets `version` and exports what the tests read; it returns 1, with `reason` set, when the peer cannot be had.
+# What was started is stopped by stop_peers after the suite, so that each suite meets an empty peer.
+
+peers=$root/tests/peers
+started=()
+
+# find_peer NAME: sets `path` and `version`, or `reason`.
+find_peer() {
+  local answer log=$work/find-$1.log
+  if answer=$("$peers/$1/find" 2> >(tee "$log" >&2)); then
+    IFS=$'\t' read -r path version <<<"$answer"
+  else
+    reason=$(tail -n 1 "$log"); reason=${reason:-$1 cannot be had}
+    return 1
+  fi
+}
+
+# A port that nobody listens on, outside the range from which the kernel hands out its own.
+free_port() {
+  local port
+  while :; do
+    port=$((20000 + RANDOM % 12000))
+    [[ " ${taken[*]:-} " == *" $port "* ]] && continue
+    (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { taken+=("$port"); echo "$port"; return; }
+  done
+}
+
+# await NAME URL PID: until URL answers 2xx; says where the log is when the process ends or 60 s pass.
+await() {
+  local name=$1 url=$2 pid=$3 end=$((SECONDS + 60))
+  until curl -fsS -o /dev/null --max-time 2 "$url" 2>/dev/null; do
+    kill -0 "$pid" 2>/dev/null || { reason="$name ended at once: $(tail -n 1 "$work/$name.log")"; return 1; }
+    [ $SECONDS -lt $end ] || { reason="$name did not answer within 60 s (log: $work/$name.log)"; return 1; }
+    sleep 0.2
+  done
+}
+
+stop_peers() {
+  local pid
+  for pid in "${started[@]}"; do kill "$pid" 2>/dev/null || true; done
+  for pid in "${started[@]}"; do wait "$pid" 2>/dev/null || true; done
+  started=()
+}
+
+provide_jaeger() {
+  find_peer jaeger || return 1
+  version="Jaeger $version"
+  local query otlp health
+  query=$(free_port); otlp=$(free_port); health=$(free_port)
+  # Without the first, Jaeger traces itself and its own spans join the answers.
+  env OTEL_TRACES_SAMPLER=always_off JAEGER_QUERY_PORT="$query" JAEGER_OTLP_PORT="$otlp" JAEGER_HEALTH_PORT="$health" \
+    JAEGER_QUERY_GRPC_PORT="$(free_port)" JAEGER_OTLP_GRPC_PORT="$(free_port)" \
+    "$path" --config "$peers/jaeger/memory.yaml" >"$work/jaeger.log" 2>&1 &
+  started+=($!)
+  await jaeger "http://127.0.0.1:$query/api/services" $! || return 1
+  export JAEGER_QUERY=127.0.0.1:$query JAEGER_OTLP=127.0.0.1:$otlp
+}
