@@ -57,3 +57,22 @@ provide_jaeger() {
   await jaeger "http://127.0.0.1:$query/api/services" $! || return 1
   export JAEGER_QUERY=127.0.0.1:$query JAEGER_OTLP=127.0.0.1:$otlp
 }
+
+# The programs only: the tests start them as often as they like.
+provide_otelcol() {
+  find_peer otelcol || return 1
+  version="collector $version"
+  export OTELCOL=$path
+}
+
+provide_nats() {
+  find_peer nats || return 1
+  version="NATS $version"
+  export NATS_SERVER=$path
+}
+
+provide_postgres() {
+  find_peer postgres || return 1
+  version="PostgreSQL $version"
+  export POSTGRES_BIN=$path
+}
