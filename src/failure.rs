@@ -1,6 +1,9 @@
-//! How a command ends: 0 it worked, 1 it did not, 2 it was asked for wrongly. A reader that went away is no failure.
+//! How a command ends: 0 it worked, 1 it did not, 2 it was asked for wrongly, 4 the trace
+//! store cannot be asked. A reader that went away is no failure.
 
 use std::{error::Error, fmt, io, process::ExitCode};
+
+use crate::ask::AskError;
 
 /// A wrong request: bad flag value, unknown part name, bad setting. Ends the process with status 2.
 #[derive(Debug)]
@@ -10,6 +13,8 @@ pub(crate) struct Usage(pub(crate) String);
 pub(crate) const FAILED: u8 = 1;
 /// Status of a command that was asked for wrongly.
 pub(crate) const USAGE: u8 = 2;
+/// Status of a command that asks a trace store, which could not be asked.
+pub(crate) const UNREACHABLE: u8 = 4;
 
 // === impl Usage ===
 
@@ -27,7 +32,17 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     crate::term::complain(&format!("{error:#}"));
-    ExitCode::from(if error.chain().any(|e| e.is::<Usage>()) { USAGE } else { FAILED })
+    ExitCode::from(status(error))
+}
+
+fn status(error: &anyhow::Error) -> u8 {
+    let ask = error.chain().find_map(|e| e.downcast_ref::<AskError>());
+    match ask {
+        Some(AskError::Settings(_)) => USAGE,
+        Some(_) => UNREACHABLE,
+        None if error.chain().any(|e| e.is::<Usage>()) => USAGE,
+        None => FAILED,
+    }
 }
 
 fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {

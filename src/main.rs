@@ -1,10 +1,10 @@
 //! The one binary that plays every part of Waybill: `waybill --help` tells what it can do.
 
+mod ask;
 mod cmd;
 mod demo;
 mod failure;
 mod fleet;
-mod jaeger;
 mod load;
 mod runtime;
 mod shop;

@@ -1,13 +1,16 @@
 //! How the tale reads an order back, and how it looks in a terminal. Nothing here comes from the caller's memory but
 //! the order's id: the stamps are the trace store's.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use contracts::keys::ORDER_ID;
 use journey::{Journey, Route, Stamp, State, Trace};
 
-use crate::{jaeger::Jaeger, term};
+use crate::{
+    ask::{Backend, Window, now_ns},
+    term,
+};
 
 /// How long an order's trace may take to come to rest in the store.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -26,7 +29,7 @@ pub(crate) struct Page {
 /// # Errors
 /// When the store cannot be asked, or the order has not come to rest within half a minute.
 pub(crate) async fn read(
-    jaeger: &Jaeger,
+    backend: &Backend,
     route: &Route,
     id: &str,
     enough: impl Fn(&Journey) -> bool,
@@ -34,12 +37,14 @@ pub(crate) async fn read(
     let until = Instant::now() + PATIENCE;
     let mut last = "no span of it is there".to_owned();
     while Instant::now() < until {
-        if let Some(trace) = jaeger.find("mobile-app", ORDER_ID, id).await? {
+        let window = Window::last(Duration::from_secs(24 * 3600));
+        let found = backend.find(&["mobile-app"], (ORDER_ID, id), window, 20).await?;
+        if let Some(trace) = found.into_iter().max_by_key(|t| t.spans.len()) {
             let journey = journey::stamps(&trace, route, now_ns());
             if enough(&journey) {
                 return Ok(Page { trace, journey });
             }
-            last = format!("its stamps are {}, {}", signs(&journey.stamps), jaeger.link(&trace.id));
+            last = format!("its stamps are {}, {}", signs(&journey.stamps), backend.link(&trace.id));
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -72,7 +77,7 @@ impl Page {
     ///
     /// # Errors
     /// When stdout is gone.
-    pub(crate) fn print(&self, title: &str, jaeger: &Jaeger) -> std::io::Result<()> {
+    pub(crate) fn print(&self, title: &str, backend: &Backend) -> std::io::Result<()> {
         let end = self.journey.end.as_ref().map_or("lost", |(end, _)| end.as_str());
         term::say(&format!("{}  {title} → {}", signs(&self.journey.stamps), term::bold(end)))?;
         for stamp in self.journey.stamps.iter().filter(|s| s.state == State::Stopped) {
@@ -83,16 +88,11 @@ impl Page {
             let steps: Vec<_> = stamps.iter().map(|s| format!("{} {}", s.state.emoji(), s.step)).collect();
             term::say(&format!("   ↩ {name}: {}", steps.join("  ")))?;
         }
-        let (spans, link) = (self.trace.spans.len(), jaeger.link(&self.trace.id));
+        let (spans, link) = (self.trace.spans.len(), backend.link(&self.trace.id));
         term::say(&format!("   {link} {}", term::dim(&format!("({spans} spans)"))))
     }
 }
 
 fn signs(stamps: &[Stamp]) -> String {
     stamps.iter().map(|s| s.state.emoji()).collect()
-}
-
-fn now_ns() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -1,9 +1,6 @@
 //! The tale: a good night, a lost pizza, the cure.
 
-use std::{
-    collections::BTreeMap,
-    time::{Instant, SystemTime},
-};
+use std::{collections::BTreeMap, time::Instant};
 
 use anyhow::anyhow;
 use contracts::catalogue;
@@ -11,8 +8,8 @@ use journey::Route;
 
 use super::{outside::Outside, page};
 use crate::{
+    ask::{Backend, BackendArgs, Window, now_ns},
     fleet::Fleet,
-    jaeger::Jaeger,
     shop::{Customer, Meal, Shop},
     term,
 };
@@ -40,7 +37,7 @@ struct Stage<'a> {
     fleet: &'a mut Fleet,
     shop: Shop,
     customer: Customer,
-    jaeger: Jaeger,
+    backend: Backend,
     outside: Outside,
     route: Route,
     begun: Instant,
@@ -52,11 +49,11 @@ struct Stage<'a> {
 /// When an order cannot be placed, or does not end as the tale says it does.
 pub(crate) async fn tell(fleet: &mut Fleet, begun: Instant) -> anyhow::Result<()> {
     let shop = Shop::new(&fleet.plan().url("mobile-app", "http"))?;
-    let jaeger = Jaeger::new(&fleet.plan().url("tracestore", "http"))?;
+    let backend = Backend::connect(&BackendArgs::at(&fleet.plan().url("tracestore", "http"))).await?;
     let outside = Outside::new(fleet.plan().url("partners", "http"));
     let route = Route::parse(contracts::ROUTE)?;
     let customer = shop.sign_in("new-years-eve", "should auld acquaintance").await?;
-    let mut stage = Stage { fleet, shop, customer, jaeger, outside, route, begun };
+    let mut stage = Stage { fleet, shop, customer, backend, outside, route, begun };
     stage.good_night().await?;
     let pizza = stage.lost().await?;
     stage.cured(&pizza).await?;
@@ -76,22 +73,23 @@ impl Stage<'_> {
         heading("A good night")?;
         term::say(&term::dim(&format!("stamps: {}", steps.join(" · "))))?;
         for (i, (id, meal)) in orders.iter().enumerate() {
-            let page = page::read(&self.jaeger, &self.route, id, page::delivered).await?;
+            let page = page::read(&self.backend, &self.route, id, page::delivered).await?;
             if i == 0 {
                 let seconds = self.begun.elapsed().as_secs_f64();
                 term::say(&term::dim(&format!("first waterfall {seconds:.1} s after the start")))?;
                 self.yesterday().await?;
             }
-            page.print(&meal.title, &self.jaeger)?;
+            page.print(&meal.title, &self.backend)?;
         }
         Ok(())
     }
 
     /// What an earlier run left is still there.
     async fn yesterday(&self) -> anyhow::Result<()> {
-        let started = SystemTime::now() - self.begun.elapsed();
-        if let Some(old) = self.jaeger.earlier("mobile-app", "POST /orders", started).await? {
-            term::say(&format!("still there from an earlier run: {}", self.jaeger.link(&old.id)))?;
+        let begun = u64::try_from(self.begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let until = Window { start_ns: 0, end_ns: now_ns().saturating_sub(begun) };
+        if let Some(old) = self.backend.any("mobile-app", "POST /orders", until).await? {
+            term::say(&format!("still there from an earlier run: {}", self.backend.link(&old.id)))?;
         }
         Ok(())
     }
@@ -99,8 +97,8 @@ impl Stage<'_> {
     async fn lost(&self) -> anyhow::Result<(String, Meal)> {
         heading("New Year's Eve: no courier answers for the old harbour, and delivery-assignment is naive")?;
         let (id, meal) = self.order(PIZZA).await?;
-        let page = page::read(&self.jaeger, &self.route, &id, page::stranded).await?;
-        page.print(&meal.title, &self.jaeger)?;
+        let page = page::read(&self.backend, &self.route, &id, page::stranded).await?;
+        page.print(&meal.title, &self.backend)?;
         self.aftermath(&id).await?;
         Ok((id, meal))
     }
@@ -111,8 +109,8 @@ impl Stage<'_> {
         )?;
         let cure = BTreeMap::from([("WAYBILL_RESILIENCE".to_owned(), "on".to_owned())]);
         self.fleet.restart("delivery-assignment", cure).await?;
-        let page = page::read(&self.jaeger, &self.route, id, page::made_good).await?;
-        page.print(&meal.title, &self.jaeger)?;
+        let page = page::read(&self.backend, &self.route, id, page::made_good).await?;
+        page.print(&meal.title, &self.backend)?;
         self.aftermath(id).await
     }
 
