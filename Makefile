@@ -3,9 +3,10 @@
 CARGO ?= cargo
 PORTS ?= default
 ARGS ?=
+COMPOSE ?= docker compose
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up load build test lint fmt bench conformance clean
+.PHONY: help demo run up down load build test lint fmt bench conformance clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,9 +15,15 @@ demo: ## Build, start everything, order food, tell the tale (PORTS=auto for free
 	$(CARGO) build --release --locked --bin waybill
 	@PORTS=$(PORTS) ./target/release/waybill demo $(ARGS)
 
-up: ## Build and start everything, until Ctrl-C (PORTS=auto for free ports)
+run: ## Build and start everything as processes, until Ctrl-C (PORTS=auto for free ports)
 	$(CARGO) build --release --locked --bin waybill
 	@PORTS=$(PORTS) ./target/release/waybill up $(ARGS)
+
+up: ## The same in containers, with the official collector and Jaeger (needs Docker)
+	$(COMPOSE) up --build --wait $(ARGS)
+
+down: ## Stop the containers of `up`; their volumes stay
+	$(COMPOSE) down $(ARGS)
 
 load: ## Place orders at a running system (ARGS="--rate 50 --duration 30s")
 	$(CARGO) build --release --locked --bin waybill
@@ -34,6 +41,7 @@ lint: ## Formatting, clippy, one version of the tracing crates, arrows between c
 	$(CARGO) clippy --workspace --lib --bins --locked -- -D warnings -D clippy::disallowed_methods
 	.ci/one-version
 	.ci/arrows
+	.ci/compose
 
 fmt: ## Format everything
 	$(CARGO) fmt --all

@@ -3,6 +3,8 @@
 use std::{process::ExitCode, time::Duration};
 
 use anyhow::{Context, bail};
+use reqwest::StatusCode;
+use tokio::time::{Instant, sleep};
 
 use crate::{runtime, term};
 
@@ -11,33 +13,55 @@ const LIMIT: Duration = Duration::from_secs(2);
 /// Between two questions while a part starts.
 const INTERVAL: Duration = Duration::from_millis(25);
 
-/// Ask a health endpoint; exit status 0 when it answers 2xx within 2 s
+/// Between two questions of `--wait`.
+const PATIENT: Duration = Duration::from_millis(250);
+
+/// Ask health endpoints; exit status 0 when each answers 2xx within 2 s
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   waybill health http://127.0.0.1:8080/readyz
-  waybill health http://127.0.0.1:13133/")]
+  waybill health --wait 60s http://127.0.0.1:13133/ http://127.0.0.1:16686/ready")]
 pub(crate) struct Args {
-    /// The endpoint
-    #[arg(value_name = "URL")]
-    url: String,
+    /// The endpoints
+    #[arg(value_name = "URL", required = true)]
+    urls: Vec<String>,
+    /// Ask again until all have answered, for at most this long
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    wait: Option<Duration>,
 }
 
 // === impl Args ===
 
 impl Args {
-    /// Asks once.
+    /// Asks each once, or with `--wait` until it answers.
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         runtime::run(async {
             let client = client()?;
-            let reply = client.get(&self.url).send().await.with_context(|| format!("asking {}", self.url))?;
-            if !reply.status().is_success() {
-                bail!("{} answered {}", self.url, reply.status());
+            let end = self.wait.map(|wait| Instant::now() + wait);
+            for url in &self.urls {
+                let status = loop {
+                    match ask(&client, url).await {
+                        Ok(status) => break status,
+                        Err(_) if end.is_some_and(|end| Instant::now() + PATIENT < end) => {
+                            sleep(PATIENT).await
+                        }
+                        Err(error) => return Err(error),
+                    }
+                };
+                term::say(&format!("{url} {status}"))?;
             }
-            term::say(&format!("{} {}", self.url, reply.status()))?;
             Ok(ExitCode::SUCCESS)
         })
     }
+}
+
+async fn ask(client: &reqwest::Client, url: &str) -> anyhow::Result<StatusCode> {
+    let status = client.get(url).send().await.with_context(|| format!("asking {url}"))?.status();
+    if !status.is_success() {
+        bail!("{url} answered {status}");
+    }
+    Ok(status)
 }
 
 /// Resolves when `url` has answered 2xx; asks for as long as it takes.
@@ -49,7 +73,7 @@ pub(crate) async fn until_ready(url: &str) {
         if client.get(url).send().await.is_ok_and(|r| r.status().is_success()) {
             return;
         }
-        tokio::time::sleep(INTERVAL).await;
+        sleep(INTERVAL).await;
     }
 }
 
