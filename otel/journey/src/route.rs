@@ -26,6 +26,12 @@ pub struct Route {
     /// What is paid for it, where anything is.
     #[serde(default)]
     pub value: Option<ValueMarks>,
+    /// The attribute of a receipt that holds its step's deadline in milliseconds; it wins over the file's.
+    #[serde(default)]
+    pub deadline_attribute: Option<String>,
+    /// How long after its end a span may still be on its way to the store.
+    #[serde(default = "usual_lag", deserialize_with = "duration")]
+    pub lag: Duration,
     /// The steps in their order; at least one.
     pub steps: Vec<Step>,
     /// Other ways to a good end.
@@ -78,6 +84,11 @@ pub struct Alternative {
     instead_of: Vec<Spanned<String>>,
     /// Spans that show that this way was taken.
     pub when: Vec<Mark>,
+    /// Spans that show that it was not, whatever `when` says.
+    #[serde(default)]
+    pub unless: Vec<Mark>,
+    #[serde(default)]
+    end: Option<Spanned<String>>,
     /// Its own steps.
     pub steps: Vec<Step>,
 }
@@ -88,10 +99,21 @@ pub struct Alternative {
 pub struct End {
     /// What it is called.
     pub name: String,
-    /// Whether it is what the customer may expect.
+    /// Whether nothing is owed any more once it is reached.
     pub good: bool,
+    #[serde(default)]
+    after: Option<Spanned<String>>,
+    /// How long after that step it may take to be reached.
+    #[serde(default, deserialize_with = "maybe_duration")]
+    pub deadline: Option<Duration>,
+    /// What a sentence says of what travels, such as `was delivered`.
+    #[serde(default)]
+    pub words: Option<String>,
     /// Spans that show it, unless they ended in error.
     pub seen: Vec<Mark>,
+    /// Spans that show that it was not the end, whatever `seen` says.
+    #[serde(default)]
+    pub unless: Vec<Mark>,
 }
 
 /// What is paid for what travels, and where a trace shows it.
@@ -107,6 +129,24 @@ pub struct ValueMarks {
     /// Spans that show that it was given back, unless they ended in error.
     #[serde(default)]
     pub returned: Vec<Mark>,
+    /// Spans that show that it was not taken and will not be.
+    #[serde(default)]
+    pub refused: Vec<Mark>,
+    #[serde(default)]
+    step: Option<Spanned<String>>,
+    /// Words for it.
+    #[serde(default)]
+    pub words: ValueWords,
+}
+
+/// How a sentence speaks of the value.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ValueWords {
+    /// It was taken.
+    pub taken: String,
+    /// It was given back.
+    pub returned: String,
 }
 
 /// How a span is recognised: everything given must hold.
@@ -120,10 +160,14 @@ pub struct Mark {
     /// Its kind; any when not given.
     #[serde(default)]
     pub kind: Option<Kind>,
-    /// Attributes with their values as text.
+    /// Attributes with their values as text; of several values one must hold.
     #[serde(default)]
-    pub attributes: BTreeMap<String, String>,
+    pub attributes: BTreeMap<String, AnyOf>,
 }
+
+/// One value or several, as text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnyOf(pub Vec<String>);
 
 // === impl Route ===
 
@@ -172,13 +216,15 @@ impl Route {
         all
     }
 
-    fn every_step(&self) -> impl Iterator<Item = &Step> {
-        self.steps.iter().chain(self.alternatives.iter().flat_map(|a| &a.steps))
+    /// All deadlines one after another.
+    pub(crate) fn longest(&self) -> Duration {
+        let steps = self.every_step().map(|s| s.deadline);
+        let all = steps.chain(self.ends.iter().filter_map(|e| e.deadline));
+        all.fold(Duration::ZERO, Duration::saturating_add)
     }
 
-    /// The alternative that one of `spans` shows to have been taken.
-    pub(crate) fn taken<'a>(&'a self, spans: &[&Span]) -> Option<&'a Alternative> {
-        self.alternatives.iter().find(|a| a.when.iter().any(|m| spans.iter().any(|s| m.fits(s))))
+    fn every_step(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter().chain(self.alternatives.iter().flat_map(|a| &a.steps))
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -188,13 +234,9 @@ impl Route {
         if self.steps.is_empty() {
             return Err(at(&self.version, "steps: a route has at least one".to_owned()));
         }
-        let all = self.steps.iter().chain(self.alternatives.iter().flat_map(|a| &a.steps));
-        let mut seen = Vec::new();
-        for step in all {
-            if seen.contains(&&step.name.value) {
-                return Err(at(&step.name, format!("two steps are called {:?}", step.name.value)));
-            }
-            seen.push(&step.name.value);
+        unique(self.steps.iter())?;
+        for way in &self.alternatives {
+            unique(self.steps.iter().chain(&way.steps))?;
         }
         for (i, step) in self.steps.iter().enumerate() {
             for name in step.after.iter().flatten() {
@@ -203,7 +245,15 @@ impl Route {
                 }
             }
         }
-        for name in self.alternatives.iter().flat_map(|a| a.instead_of.iter().chain([&a.after])) {
+        let ways = self.alternatives.iter().flat_map(|a| a.instead_of.iter().chain([&a.after]));
+        let ends = self.ends.iter().filter_map(|e| e.after.as_ref());
+        let value = self.value.iter().filter_map(|v| v.step.as_ref());
+        for end in self.alternatives.iter().filter_map(|a| a.end.as_ref()) {
+            if !self.ends.iter().any(|e| e.name == end.value) {
+                return Err(at(end, format!("no end of the route is called {:?}", end.value)));
+            }
+        }
+        for name in ways.chain(ends).chain(value) {
             if !self.steps.iter().any(|s| s.name.value == name.value) {
                 return Err(at(name, format!("no step of the route is called {:?}", name.value)));
             }
@@ -220,6 +270,17 @@ impl Step {
         &self.name.value
     }
 
+    /// Every `service.name` that does it.
+    pub fn services(&self) -> Vec<&str> {
+        let mut all: Vec<&str> = Vec::new();
+        for mark in self.begun.iter().chain(&self.done).chain(&self.stopped) {
+            if !all.contains(&mark.service.as_str()) {
+                all.push(&mark.service);
+            }
+        }
+        all
+    }
+
     /// What people call it: its `title`, else its name.
     pub fn title(&self) -> &str {
         self.title.as_deref().unwrap_or(&self.name.value)
@@ -234,9 +295,38 @@ impl Alternative {
         &self.after.value
     }
 
+    /// The end to which it leads.
+    pub fn end(&self) -> Option<&str> {
+        self.end.as_ref().map(|e| e.value.as_str())
+    }
+
     /// Whether it takes the place of the step called `name`.
     pub fn replaces(&self, name: &str) -> bool {
         self.instead_of.iter().any(|s| s.value == name)
+    }
+}
+
+// === impl End ===
+
+impl End {
+    /// The step that it shows to be done, with all before; what follows that step is still owed.
+    pub fn after(&self) -> Option<&str> {
+        self.after.as_ref().map(|s| s.value.as_str())
+    }
+}
+
+// === impl ValueMarks ===
+
+impl ValueMarks {
+    /// The step that takes it: what never reached that step was not paid for.
+    pub fn step(&self) -> Option<&str> {
+        self.step.as_ref().map(|s| s.value.as_str())
+    }
+}
+
+impl Default for ValueWords {
+    fn default() -> Self {
+        Self { taken: "paid".to_owned(), returned: "given back".to_owned() }
     }
 }
 
@@ -248,8 +338,53 @@ impl Mark {
         self.service == span.service
             && self.span == span.name
             && self.kind.is_none_or(|kind| kind == span.kind)
-            && self.attributes.iter().all(|(key, value)| span.attributes.get(key) == Some(value))
+            && self
+                .attributes
+                .iter()
+                .all(|(key, any)| span.attributes.get(key).is_some_and(|v| any.0.contains(v)))
     }
+}
+
+impl<'de> Deserialize<'de> for AnyOf {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Form {
+            Flag(bool),
+            Number(i64),
+            Text(String),
+        }
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Forms {
+            Many(Vec<Form>),
+            One(Form),
+        }
+        let text = |form| match form {
+            Form::Flag(flag) => flag.to_string(),
+            Form::Number(number) => number.to_string(),
+            Form::Text(text) => text,
+        };
+        Ok(Self(match Forms::deserialize(deserializer)? {
+            Forms::One(form) => vec![text(form)],
+            Forms::Many(forms) => forms.into_iter().map(text).collect(),
+        }))
+    }
+}
+
+fn unique<'a>(steps: impl Iterator<Item = &'a Step>) -> Result<(), Error> {
+    let mut seen = Vec::new();
+    for step in steps {
+        if seen.contains(&&step.name.value) {
+            return Err(at(&step.name, format!("two steps are called {:?}", step.name.value)));
+        }
+        seen.push(&step.name.value);
+    }
+    Ok(())
+}
+
+fn usual_lag() -> Duration {
+    Duration::from_secs(3)
 }
 
 fn journey_noun() -> String {
@@ -270,6 +405,10 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::E
     humantime::parse_duration(&text).map_err(|e| {
         serde::de::Error::custom(format!("{text:?} is not a duration such as 45s or 300ms: {e}"))
     })
+}
+
+fn maybe_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    duration(deserializer).map(Some)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ pub struct Trace {
 }
 
 /// One span.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span {
     /// 16 lower-case hex digits.
     pub id: String,
@@ -50,7 +50,7 @@ pub struct Link {
 }
 
 /// The kind of a span, as OpenTelemetry has it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// Work inside a service; also what is taken for a missing or unknown kind.
