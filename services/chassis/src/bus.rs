@@ -22,10 +22,12 @@ use crate::{Database, Error, Settings, Start, Tx, carried, due::now_ms, error::R
 
 pub mod cloudevents;
 mod inbox;
+mod letters;
 mod outbox;
 
 pub use inbox::Message;
 pub(crate) use inbox::{Consumer, consumer, routes, work};
+pub(crate) use letters::letters;
 pub(crate) use outbox::relay;
 
 /// The service's way to send messages. Clones share everything.

@@ -18,6 +18,7 @@
 //! # }
 //! ```
 
+pub mod book;
 pub mod bus;
 mod carried;
 pub mod client;
@@ -34,6 +35,7 @@ mod server;
 mod service;
 mod settings;
 
+pub use book::Book;
 pub use bus::{Bus, Message};
 pub use carried::Carried;
 pub use client::{Channel, Http, retry};

@@ -11,7 +11,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    App, BadSettings, Database, Service, Settings, Start,
+    App, BadSettings, Database, Service, Settings, Start, book,
     bus::{self, Bus},
     database::OpenError,
     edge::{Edge, Limits},
@@ -132,7 +132,7 @@ pub async fn start(service: Service, settings: Settings) -> Result<Running, RunE
     let listener = TcpListener::bind(address).await.map_err(|source| RunError::Listen { address, source })?;
     let address = listener.local_addr().map_err(|source| RunError::Listen { address, source })?;
     let mut body = JoinSet::new();
-    body.spawn(live(app, start, listener, limits));
+    body.spawn(live(service.name, app, start, listener, limits));
     Ok(Running { address, url: format!("http://{address}"), stop, body })
 }
 
@@ -187,7 +187,13 @@ impl Running {
 }
 
 /// Everything that runs while the service lives. Dropped, it takes all of it along.
-async fn live(app: App, start: Start, listener: TcpListener, limits: Limits) -> Result<(), RunError> {
+async fn live(
+    name: &'static str,
+    app: App,
+    start: Start,
+    listener: TcpListener,
+    limits: Limits,
+) -> Result<(), RunError> {
     let Start { database, bus, stopping: stop, .. } = start;
     let mut workers = JoinSet::new();
     let mut names = std::collections::HashMap::new();
@@ -203,6 +209,7 @@ async fn live(app: App, start: Start, listener: TcpListener, limits: Limits) -> 
         "inbox",
     );
 
+    let book = book::routes(name, app.book, database.clone(), bus.clone());
     let routes = app.http.merge(bus::routes(bus, consumers));
     let grpc = app
         .grpc
@@ -211,7 +218,7 @@ async fn live(app: App, start: Start, listener: TcpListener, limits: Limits) -> 
         [] => Router::new(),
         names => health::grpc(names, &app.descriptors).await,
     };
-    let health = health::routes(database.clone(), stop.clone());
+    let health = health::routes(database.clone(), stop.clone()).merge(book);
     let edge = Edge::new(routes, grpc, meta, health, app.layer, limits);
 
     let serve = server::serve(listener, edge, limits, stop.clone());

@@ -10,7 +10,7 @@ use tonic::{body::Body as GrpcBody, server::NamedService, service::Routes};
 use tower::Service as TowerService;
 
 use crate::{
-    Database, Settings,
+    Book, Database, Settings,
     bus::{Bus, Consumer, Message},
     client::{self, Channel, Http},
     error::Error,
@@ -57,6 +57,7 @@ pub struct App {
     pub(crate) first: Vec<First>,
     pub(crate) workers: Vec<(&'static str, Work)>,
     pub(crate) consumers: Vec<Arc<dyn Consumer>>,
+    pub(crate) book: Option<Book>,
 }
 
 // === impl Start ===
@@ -151,6 +152,13 @@ impl App {
     #[must_use]
     pub fn migrations(mut self, migrator: &'static Migrator) -> Self {
         self.migrations = Some(migrator);
+        self
+    }
+
+    /// What the service has on record of each order, served at `GET /book`.
+    #[must_use]
+    pub fn book(mut self, book: Book) -> Self {
+        self.book = Some(book);
         self
     }
 

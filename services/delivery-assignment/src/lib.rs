@@ -3,6 +3,7 @@
 //! | endpoint | does |
 //! |--|--|
 //! | message `order.accepted` | asks the courier fleet, within 45 s; hands the ride to tracking, or gives the order up with `order.failed` and cancels at the fleet what may still come |
+//! | `GET /book` | what is on record of an order |
 //! | `GET /assignments` | how many orders are in each state, and those that still need something |
 //!
 //! Settings: `COURIER_FLEET_URL`, `TRACKING_URL`, `RESTAURANT_ORDERS_URL`, `NOTIFICATION_URL`; `WAYBILL_COURIER_DEADLINE`
@@ -15,7 +16,10 @@ mod fleet;
 use std::time::Duration;
 
 use axum::{Json, Router, extract::State as With, routing::get};
-use chassis::{App, Channel, Errand, Errands, Error, Message, Service, Start, deadline, retry};
+use chassis::{
+    App, Book as Record, Channel, Errand, Errands, Error, Message, Service, Start, book::Says, deadline,
+    retry,
+};
 use contracts::{
     keys,
     message::{ORDER_ACCEPTED, ORDER_FAILED, OrderAccepted},
@@ -31,6 +35,17 @@ pub const SERVICE: Service =
     Service { name: "delivery-assignment", version: env!("CARGO_PKG_VERSION"), default_port: 8085, app };
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
+
+const RECORD: Record = Record {
+    rows: "SELECT order_id, state, reason, created_unix_ms AS began_ms, updated_unix_ms AS at_ms, \
+           CAST(NULL AS BIGINT) AS amount_minor, CAST(NULL AS TEXT) AS currency, CAST(NULL AS TEXT) AS traceparent \
+           FROM assignments",
+    says: |state| match state {
+        "riding" => Says::Done,
+        "failed" | "dropped" => Says::Stopped,
+        _ => Says::Begun,
+    },
+};
 
 /// How long tracking is asked to take the ride, before the message is tried again as a whole.
 const HAND_ON: Duration = Duration::from_secs(5);
@@ -81,6 +96,7 @@ fn app(start: &Start) -> App {
     let at_work = desk.clone();
     App::new()
         .migrations(&MIGRATIONS)
+        .book(RECORD)
         .http(Router::new().route("/assignments", get(summary)).with_state(desk.book.clone()))
         .on(ORDER_ACCEPTED, move |message: Message<OrderAccepted>| {
             let desk = at_work.clone();

@@ -8,6 +8,7 @@
 //! | `POST /orders` | orders a cart: continues its trace, commits the order, then asks auth, availability, payment, restaurant |
 //! | `GET /orders/{id}`, `GET /orders/{id}/events` | how it stands; its changes as server-sent events |
 //! | `GET /`, `GET /openapi.json` | a page to order from; the API's description |
+//! | `GET /book` | what is on record of an order |
 //!
 //! Settings: `WAYBILL_ORDER_WAIT` (default `15s`) how long `POST /orders` waits before it answers 202,
 //! `WAYBILL_ORDER_PATIENCE` (default `60s`) after which a paid order that could not be handed over is refunded instead,
@@ -24,6 +25,7 @@ mod neighbours;
 mod openapi;
 mod page;
 mod placing;
+mod record;
 mod routes;
 mod view;
 
@@ -48,6 +50,7 @@ fn app(start: &Start) -> App {
     let layer = ServerLayer::front_door().deferred(Method::POST, "/carts").deferred(Method::POST, "/orders");
     App::new()
         .migrations(&MIGRATIONS)
+        .book(record::BOOK)
         .first(async move || resumed.resume().await)
         .http(routes::all(front))
         .http_layer(layer)

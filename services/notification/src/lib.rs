@@ -5,6 +5,7 @@
 //! | message `tracking.started` | tells that the order is on its way: the step of the route |
 //! | message `order.delivered` | tells that it is there |
 //! | message `order.failed` | tells that it will not be, and of the refund |
+//! | `GET /book` | what is on record of an order |
 //! | `GET /pushes?order_id=` | what was told about an order |
 //!
 //! Settings: `PUSH_PROVIDER_URL`; `WAYBILL_PUSH_DEADLINE` (`10s`): how long a push is tried before it is tried again later.
@@ -20,7 +21,7 @@ use axum::{
     extract::{Query, State},
     routing::get,
 };
-use chassis::{App, Error, Kind, Message, Service, Start, deadline};
+use chassis::{App, Book, Error, Kind, Message, Service, Start, book::Says, deadline};
 use contracts::{
     keys,
     message::{ORDER_DELIVERED, ORDER_FAILED, OrderFailed, Ride, TRACKING_STARTED},
@@ -37,6 +38,22 @@ pub const SERVICE: Service =
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
 
+/// One entry for each order: its most telling news. That the food has arrived the customer sees.
+const BOOK: Book = Book {
+    rows: "SELECT order_id, CASE \
+           WHEN SUM(CASE WHEN event_type = 'order.failed' AND state = 'sent' THEN 1 ELSE 0 END) > 0 THEN 'told_refund' \
+           WHEN SUM(CASE WHEN event_type = 'tracking.started' AND state = 'sent' THEN 1 ELSE 0 END) > 0 THEN 'told_start' \
+           WHEN SUM(CASE WHEN state = 'unregistered' THEN 1 ELSE 0 END) > 0 THEN 'unregistered' \
+           ELSE 'told_end' END AS state, '' AS reason, MIN(created_unix_ms) AS began_ms, MAX(created_unix_ms) AS at_ms, \
+           CAST(NULL AS BIGINT) AS amount_minor, CAST(NULL AS TEXT) AS currency, CAST(NULL AS TEXT) AS traceparent \
+           FROM pushes GROUP BY order_id",
+    says: |state| match state {
+        "told_start" | "told_refund" => Says::Done,
+        "unregistered" => Says::Stopped,
+        _ => Says::Begun,
+    },
+};
+
 struct Desk {
     pushes: Pushes,
     limit: Duration,
@@ -47,8 +64,10 @@ fn app(start: &Start) -> App {
     let pushes = Pushes::new(start.database.clone(), start.partner("push-provider"));
     let limit = start.settings.duration("WAYBILL_PUSH_DEADLINE", "10s");
     let desk = Arc::new(Desk { pushes: pushes.clone(), limit });
-    let app =
-        App::new().migrations(&MIGRATIONS).http(Router::new().route("/pushes", get(told)).with_state(pushes));
+    let app = App::new()
+        .migrations(&MIGRATIONS)
+        .book(BOOK)
+        .http(Router::new().route("/pushes", get(told)).with_state(pushes));
     let app = on::<Ride>(app, &desk, TRACKING_STARTED, News::started);
     let app = on::<Ride>(app, &desk, ORDER_DELIVERED, News::delivered);
     on::<OrderFailed>(app, &desk, ORDER_FAILED, News::failed)

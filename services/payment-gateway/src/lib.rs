@@ -7,6 +7,7 @@
 //! | `GET /payments/{id}` · `GET /payments?order_id=` | 200 · 404 |
 //! | `GET /payments?after=&limit=` | the whole ledger, page by page |
 //! | `GET /payments/{id}/entries` | every line that led to where the money is |
+//! | `GET /book` | what is on record of an order |
 //!
 //! The idempotency key is the order's id. A payment is committed as `pending` before anyone is asked for money, so that a
 //! question whose answer got lost, in a time-out or in a kill, is asked again with the same key and never charged twice.
@@ -22,7 +23,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use chassis::{App, Error, Kind, Service, Start};
+use chassis::{App, Book, Error, Kind, Service, Start, book::Says};
 use contracts::{
     http::{Payment, PaymentRequest, PaymentStatus, RefundRequest},
     keys,
@@ -39,6 +40,16 @@ pub const SERVICE: Service =
     Service { name: "payment-gateway", version: env!("CARGO_PKG_VERSION"), default_port: 8083, app };
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
+
+const BOOK: Book = Book {
+    rows: "SELECT order_id, status AS state, COALESCE(refund_reason, decline_code, '') AS reason, \
+           created_ms AS began_ms, updated_ms AS at_ms, amount_minor, currency, traceparent FROM payments",
+    says: |state| match state {
+        "charged" | "refunding" => Says::Done,
+        "declined" | "refunded" => Says::Ended,
+        _ => Says::Begun,
+    },
+};
 
 /// The step's own deadline, as the route has it.
 const STEP_DEADLINE_MS: i64 = 10_000;
@@ -90,7 +101,11 @@ fn app(start: &Start) -> App {
         .route("/payments/{id}/entries", get(entries))
         .route("/payments/{id}/refunds", post(refund))
         .with_state(desk.clone());
-    App::new().migrations(&MIGRATIONS).http(routes).worker("reconciler", |stop| reconciler::run(desk, stop))
+    App::new()
+        .migrations(&MIGRATIONS)
+        .book(BOOK)
+        .http(routes)
+        .worker("reconciler", |stop| reconciler::run(desk, stop))
 }
 
 async fn pay(

@@ -6,6 +6,7 @@
 //! | gRPC `orders.v1.RestaurantOrders/Place` | `accepted` or `rejected` (then refunded by this service); idempotent by order id; FAILED_PRECONDITION when the id is known with another content; INVALID_ARGUMENT |
 //! | gRPC `orders.v1.RestaurantOrders/Get` | the order · NOT_FOUND |
 //! | `GET /orders` | how many orders are in each state, and those open for longest |
+//! | `GET /book` | what is on record of an order |
 //! | message `tracking.started`, `order.delivered` | the order moves on |
 //! | message `order.failed` | the money goes back, until it is back |
 //!
@@ -18,7 +19,7 @@ mod order;
 mod place;
 
 use axum::{Json, Router, extract::State as With, routing::get};
-use chassis::{App, Error, Message, Service, Start};
+use chassis::{App, Book as Record, Error, Message, Service, Start, book::Says};
 use contracts::{
     DESCRIPTORS, keys,
     message::{ORDER_ACCEPTED, ORDER_DELIVERED, ORDER_FAILED, OrderFailed, Ride, TRACKING_STARTED},
@@ -39,6 +40,17 @@ pub const SERVICE: Service =
     Service { name: "restaurant-orders", version: env!("CARGO_PKG_VERSION"), default_port: 8084, app };
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
+
+/// An order that fails here or later is being refunded by this service: it is still at work on it.
+const RECORD: Record = Record {
+    rows: "SELECT order_id, state, reason, created_unix_ms AS began_ms, updated_unix_ms AS at_ms, amount_minor, currency, \
+           CAST(NULL AS TEXT) AS traceparent FROM orders",
+    says: |state| match state {
+        "accepted" | "tracking" => Says::Done,
+        "delivered" | "refunded" => Says::Ended,
+        _ => Says::Begun,
+    },
+};
 
 /// Why something cannot be done with an order.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +96,7 @@ fn app(start: &Start) -> App {
     let (started, delivered, failed) = (keeper.clone(), keeper.clone(), keeper.clone());
     App::new()
         .migrations(&MIGRATIONS)
+        .book(RECORD)
         .grpc(RestaurantOrdersServer::new(Orders(keeper.clone())))
         .descriptors(DESCRIPTORS)
         .http(Router::new().route("/orders", get(summary)).with_state(keeper.clone()))

@@ -4,6 +4,7 @@
 //! |--|--|
 //! | gRPC `tracking.v1.Tracking/Start` | starts following a ride, and says so with `tracking.started`; idempotent by order id; INVALID_ARGUMENT |
 //! | `GET /rides/{order_id}` | where the ride is · 404 |
+//! | `GET /book` | what is on record of an order |
 //! | `GET /rides` | how many rides are in each state, and those under way |
 //!
 //! When the courier is at the door `order.delivered` goes out. Both messages go to notification and restaurant-orders.
@@ -21,7 +22,7 @@ use axum::{
     extract::{Path, State},
     routing::get,
 };
-use chassis::{App, Error, Service, Start};
+use chassis::{App, Book, Error, Service, Start, book::Says};
 use contracts::{
     DESCRIPTORS, keys,
     message::{ORDER_DELIVERED, TRACKING_STARTED},
@@ -41,6 +42,13 @@ pub const SERVICE: Service =
     Service { name: "tracking", version: env!("CARGO_PKG_VERSION"), default_port: 8086, app };
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
+
+const BOOK: Book = Book {
+    rows: "SELECT order_id, state, '' AS reason, started_unix_ms AS began_ms, updated_unix_ms AS at_ms, \
+           CAST(NULL AS BIGINT) AS amount_minor, CAST(NULL AS TEXT) AS currency, CAST(NULL AS TEXT) AS traceparent \
+           FROM rides",
+    says: |state| if state == "delivered" { Says::Ended } else { Says::Done },
+};
 
 /// The step's own deadline, as the route has it.
 const STEP_DEADLINE_MS: i64 = 5_000;
@@ -94,6 +102,7 @@ fn app(start: &Start) -> App {
         .with_state(rides.clone());
     App::new()
         .migrations(&MIGRATIONS)
+        .book(BOOK)
         .grpc(TrackingServer::new(Desk { rides: rides.clone(), fixed }))
         .descriptors(DESCRIPTORS)
         .http(routes)

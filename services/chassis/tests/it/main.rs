@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod book;
 mod bus;
 mod drain;
 mod edge;

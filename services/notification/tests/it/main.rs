@@ -155,6 +155,13 @@ async fn a_customer_who_is_gone_is_written_down_and_a_refused_push_set_aside() {
     let inbox = book(&running, "/inbox").await;
     assert_eq!(inbox["dead"], 1);
     assert_eq!(inbox["messages"][0]["event_id"], "e-2");
+    let told = book(&running, "/book?order_id=o-1,o-2,o-3").await;
+    let says =
+        |n: usize| (told["entries"][n]["says"].as_str().unwrap(), told["entries"][n]["state"].as_str());
+    assert_eq!(says(0), ("stopped", Some("unregistered")));
+    assert_eq!(says(1), ("begun", Some("told_end")));
+    assert_eq!(says(2), ("not_seen", None));
+    assert_eq!(told["messages"][0]["order_id"], "o-2");
 }
 
 #[tokio::test]
