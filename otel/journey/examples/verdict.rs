@@ -5,7 +5,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use journey::{Case, Route, State, adapters::jaeger, judge, sentence};
+use journey::{Case, Heard, Route, State, adapters::jaeger, judge, sentence};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
@@ -16,7 +16,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let route = Route::parse(&std::fs::read_to_string(route)?)?;
     let traces = jaeger::parse(&std::fs::read(traces)?)?;
     let mut out = std::io::stdout().lock();
-    for case in Case::split(traces, &route) {
+    let newest = traces.iter().flat_map(|t| &t.spans).map(|s| s.end_ns).max().unwrap_or_default();
+    let heard = Heard::of(&traces, newest);
+    for mut case in Case::split(traces, &route) {
+        if case.subject.is_none() {
+            continue;
+        }
+        case.heard = heard.clone();
         let last = case.traces.iter().flat_map(|t| &t.spans).map(|s| s.end_ns).max().unwrap_or_default();
         let now = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos())?;
         let now = after.map_or(now, |s| last.saturating_add(s * 1_000_000_000));
@@ -29,7 +35,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             writeln!(out, "    {} {} {left}", stamp.state.emoji(), stamp.step)?;
         }
         for finding in &verdict.findings {
-            writeln!(out, "    {:?}: {}: {}", finding.weight, finding.source, finding.says)?;
+            let step = finding.step.as_deref().unwrap_or("-");
+            writeln!(out, "    {:?}: {step}: {}: {}", finding.weight, finding.source, finding.says)?;
         }
     }
     Ok(())

@@ -239,6 +239,9 @@ impl<'a> Bench<'a> {
             state,
             began_ns: look.began(&self.spans),
             ended_ns: decider.and_then(|n| self.spans.end(n)),
+            words: here
+                .and_then(|s| s.words.clone())
+                .or_else(|| words_of(look, cause.as_deref(), self.route)),
             cause: here.and_then(|s| s.cause.clone()).or(cause),
             handoff_ns: look.handoff_ns(&self.spans),
         }
@@ -326,6 +329,13 @@ fn open(look: &Look<'_>, here: bool, outcome: Outcome) -> State {
         _ if look.has_own() => State::Stopped,
         _ => State::Never,
     }
+}
+
+/// The route's words for a cause, else the telemetry's.
+fn words_of(look: &Look<'_>, cause: Option<&str>, route: &Route) -> Option<String> {
+    let cause = cause?;
+    let words = look.step.causes.get(cause).map_or(cause, String::as_str);
+    Some(words.replace("{deadline}", &people(look.limit(route))))
 }
 
 fn finding(step: Option<&str>, source: &str, says: String, weight: Weight) -> Finding {

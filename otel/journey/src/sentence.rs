@@ -2,6 +2,7 @@
 
 use crate::{
     Outcome, Phase, Route, Stamp, State, Verdict, money,
+    spans::whose,
     weigh::{list, people},
 };
 
@@ -31,7 +32,7 @@ fn arrived(verdict: &Verdict, route: &Route, noun: &str) -> Vec<String> {
     let failed = verdict.stamps.iter().find(|s| s.state == State::Stopped);
     if verdict.alternative.is_some()
         && let Some(stamp) = failed
-        && let Some(words) = cause_words(stamp, route)
+        && let Some(words) = &stamp.words
     {
         head = format!("{head}: {words}");
     }
@@ -102,7 +103,7 @@ fn undecided(verdict: &Verdict, route: &Route, noun: &str) -> Vec<String> {
             "{head} may have stopped at {title}, or only the telemetry of {} is missing",
             list(&services)
         ),
-        format!("{}'s own record of it would decide", list(&services)),
+        format!("{} own record of it would decide", whose(&list(&services))),
     ]
 }
 
@@ -112,6 +113,9 @@ fn paid(verdict: &Verdict, route: &Route) -> Option<String> {
     let words = &route.value.as_ref()?.words;
     let sum = money(value.amount_minor, &value.currency);
     let good = verdict.outcome == Outcome::Arrived;
+    if verdict.outcome == Outcome::Undecided && verdict.end.is_some() {
+        return None;
+    }
     match (value.taken?, value.returned) {
         (true, Some(true)) => Some(format!("{sum} was {} and {}", words.taken, words.returned)),
         (true, _) if good => None,
@@ -125,13 +129,6 @@ fn end_words(verdict: &Verdict, route: &Route) -> String {
     let Some(name) = &verdict.end else { return "arrived".to_owned() };
     let words = route.ends.iter().find(|e| e.name == *name).and_then(|e| e.words.clone());
     words.unwrap_or_else(|| format!("was {name}"))
-}
-
-fn cause_words(stamp: &Stamp, route: &Route) -> Option<String> {
-    let cause = stamp.cause.as_ref()?;
-    let step = route.step(&stamp.step)?;
-    let words = step.causes.get(cause).unwrap_or(cause);
-    Some(words.replace("{deadline}", &people(step.deadline)))
 }
 
 fn phase_words(phase: Phase) -> &'static str {

@@ -139,7 +139,7 @@ impl<'a> Node<'a> {
 
     /// For people: `tracking's span "send tracking.started"`.
     pub(crate) fn label(self) -> String {
-        format!("{}'s span {:?}", self.span.service, self.span.name)
+        format!("{} span {:?}", whose(&self.span.service), self.span.name)
     }
 
     /// For evidence: its id, service and name.
@@ -158,4 +158,9 @@ impl<'a> Node<'a> {
         let text = Some(&self.span.error_message).filter(|m| !m.is_empty());
         text.or_else(|| self.span.attributes.get("error.type")).cloned()
     }
+}
+
+/// `tracking's`, `restaurant-orders'`.
+pub(crate) fn whose(name: &str) -> String {
+    if name.ends_with('s') { format!("{name}'") } else { format!("{name}'s") }
 }

@@ -24,12 +24,16 @@ pub struct Stamp {
     pub began_ns: Option<u64>,
     /// End of the span that decided the state, Unix nanoseconds.
     pub ended_ns: Option<u64>,
-    /// What the deciding span says went wrong: its `error.type`, or its status text.
+    /// Short word for what went wrong: the `error.type` of what failed, else its status text, or one of `not_sent`,
+    /// `not_received`, `no_word`.
     pub cause: Option<String>,
     /// From the sender's hand-off (a message's making, a call's start) to the start of the first span that shows the
     /// step, nanoseconds; negative when the two clocks disagree; none when either is unknown.
     #[serde(default)]
     pub handoff_ns: Option<i64>,
+    /// `cause` in the words of the route, else of the telemetry.
+    #[serde(default)]
+    pub words: Option<String>,
 }
 
 /// What became of a step.

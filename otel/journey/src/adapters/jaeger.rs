@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{Error, Kind, Span, Trace};
+use crate::{Error, Kind, Link, Span, Trace};
 
 #[derive(Deserialize)]
 struct Answer {
@@ -60,6 +60,8 @@ struct Tag {
 #[serde(rename_all = "camelCase")]
 struct Process {
     service_name: String,
+    #[serde(default)]
+    tags: Option<Vec<Tag>>,
 }
 
 /// Reads the traces of an answer; none when it has none.
@@ -88,15 +90,15 @@ impl JaegerTrace {
 
 impl JaegerSpan {
     fn into_span(self, trace: &str, processes: &HashMap<String, Process>) -> Span {
-        let parent = parent(self.references.unwrap_or_default(), trace);
-        let tags: BTreeMap<_, _> =
-            self.tags.unwrap_or_default().into_iter().map(|t| (t.key, text(&t.value))).collect();
+        let (parent, links) = references(self.references.unwrap_or_default(), trace);
+        let tags = texts(self.tags.as_deref());
         let tag = |key: &str| tags.get(key).map(String::as_str).unwrap_or_default();
         let start_ns = nanos(self.start_time);
+        let process = processes.get(&self.process_id);
         Span {
             id: padded(&self.span_id, 16),
             parent,
-            service: processes.get(&self.process_id).map(|p| p.service_name.clone()).unwrap_or_default(),
+            service: process.map(|p| p.service_name.clone()).unwrap_or_default(),
             name: self.operation_name,
             kind: Kind::from_word(tag("span.kind")),
             start_ns,
@@ -104,17 +106,27 @@ impl JaegerSpan {
             error: tag("error") == "true" || tag("otel.status_code") == "ERROR",
             error_message: tag("otel.status_description").to_owned(),
             attributes: tags,
-            resource: BTreeMap::new(),
-            links: Vec::new(),
+            resource: texts(process.and_then(|p| p.tags.as_deref())),
+            links,
         }
     }
 }
 
-/// A parent that is also linked to, as with messages, stands in Jaeger's answer as the link alone.
-fn parent(references: Vec<Reference>, trace: &str) -> Option<String> {
-    let mut own: Vec<_> = references.into_iter().filter(|r| padded(&r.trace_id, 32) == trace).collect();
-    own.sort_by_key(|r| r.kind != "CHILD_OF");
-    own.first().map(|r| padded(&r.span_id, 16))
+/// The parent and the links. A parent that is also linked to, as with messages, stands in Jaeger's answer as the link
+/// alone.
+fn references(references: Vec<Reference>, trace: &str) -> (Option<String>, Vec<Link>) {
+    let mut all: Vec<_> = references
+        .into_iter()
+        .map(|r| (r.kind, Link { trace: padded(&r.trace_id, 32), span: padded(&r.span_id, 16) }))
+        .collect();
+    let own = |(_, link): &(String, Link)| link.trace == trace;
+    let child = all.iter().position(|r| r.0 == "CHILD_OF" && own(r)).or_else(|| all.iter().position(own));
+    let parent = child.map(|i| all.remove(i).1.span);
+    (parent, all.into_iter().map(|(_, link)| link).collect())
+}
+
+fn texts(tags: Option<&[Tag]>) -> BTreeMap<String, String> {
+    tags.unwrap_or_default().iter().map(|t| (t.key.clone(), text(&t.value))).collect()
 }
 
 /// Jaeger leaves out leading zeros in places.
@@ -162,10 +174,11 @@ mod tests {
         };
         let trace = padded("ab", 32);
         let message = vec![reference("FOLLOWS_FROM", "cd", "1"), reference("FOLLOWS_FROM", "ab", "2")];
-        assert_eq!(parent(message, &trace), Some(padded("2", 16)));
+        let (parent, links) = references(message, &trace);
+        assert_eq!((parent, links.len()), (Some(padded("2", 16)), 1));
         let both = vec![reference("FOLLOWS_FROM", "ab", "3"), reference("CHILD_OF", "ab", "4")];
-        assert_eq!(parent(both, &trace), Some(padded("4", 16)));
-        assert_eq!(parent(vec![reference("FOLLOWS_FROM", "cd", "1")], &trace), None);
+        assert_eq!(references(both, &trace).0, Some(padded("4", 16)));
+        assert_eq!(references(vec![reference("FOLLOWS_FROM", "cd", "1")], &trace).0, None);
     }
 
     #[test]

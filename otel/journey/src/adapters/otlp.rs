@@ -1,12 +1,12 @@
 //! OTLP JSON, as Jaeger's `/api/v3` answers: one or several `{"result":{"resourceSpans":[…]}}` objects, one after another.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
 use serde_json::{Deserializer, Value};
 
 use super::jaeger::padded;
-use crate::{Error, Kind, Span, Trace};
+use crate::{Error, Kind, Link, Span, Trace};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -63,7 +63,18 @@ struct OtlpSpan {
     #[serde(default)]
     attributes: Vec<Attribute>,
     #[serde(default)]
+    links: Vec<OtlpLink>,
+    #[serde(default)]
     status: Status,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OtlpLink {
+    #[serde(default)]
+    trace_id: String,
+    #[serde(default)]
+    span_id: String,
 }
 
 #[derive(Deserialize, Default)]
@@ -86,7 +97,7 @@ struct Attribute {
 /// # Errors
 /// [`Error::Answer`] when the body is not such an answer.
 pub fn parse(body: &[u8]) -> Result<Vec<Trace>, Error> {
-    let mut traces: Vec<Trace> = Vec::new();
+    let mut traces = Traces::default();
     for chunk in Deserializer::from_slice(body).into_iter::<Chunk>() {
         let chunk = chunk.map_err(|e| Error::Answer { format: "OTLP trace JSON", message: e.to_string() })?;
         let inner = chunk.result.map(|r| r.resource_spans).unwrap_or_default();
@@ -94,22 +105,38 @@ pub fn parse(body: &[u8]) -> Result<Vec<Trace>, Error> {
             resource.add_to(&mut traces);
         }
     }
-    Ok(traces)
+    Ok(traces.all)
+}
+
+/// Traces in the order of their first spans.
+#[derive(Default)]
+struct Traces {
+    all: Vec<Trace>,
+    at: HashMap<String, usize>,
+}
+
+// === impl Traces ===
+
+impl Traces {
+    fn add(&mut self, id: String, span: Span) {
+        let at = *self.at.entry(id).or_insert_with_key(|id| {
+            self.all.push(Trace { id: id.clone(), spans: Vec::new() });
+            self.all.len() - 1
+        });
+        self.all[at].spans.push(span);
+    }
 }
 
 // === impl ResourceSpans ===
 
 impl ResourceSpans {
-    fn add_to(self, traces: &mut Vec<Trace>) {
-        let service = self.resource.attributes.iter().find(|a| a.key == "service.name");
-        let service = service.map(|a| text(&a.value)).unwrap_or_default();
+    fn add_to(self, traces: &mut Traces) {
+        let resource: BTreeMap<_, _> =
+            self.resource.attributes.into_iter().map(|a| (a.key, text(&a.value))).collect();
         for span in self.scope_spans.into_iter().flat_map(|s| s.spans) {
             let id = padded(&span.trace_id, 32);
-            let span = span.into_span(&service);
-            match traces.iter_mut().find(|t| t.id == id) {
-                Some(trace) => trace.spans.push(span),
-                None => traces.push(Trace { id, spans: vec![span] }),
-            }
+            let span = span.into_span(&resource);
+            traces.add(id, span);
         }
     }
 }
@@ -117,13 +144,15 @@ impl ResourceSpans {
 // === impl OtlpSpan ===
 
 impl OtlpSpan {
-    fn into_span(self, service: &str) -> Span {
+    fn into_span(self, resource: &BTreeMap<String, String>) -> Span {
         let attributes: BTreeMap<_, _> =
             self.attributes.into_iter().map(|a| (a.key, text(&a.value))).collect();
+        let link = |l: OtlpLink| Link { trace: padded(&l.trace_id, 32), span: padded(&l.span_id, 16) };
+        let links = self.links.into_iter().map(link).collect();
         Span {
             id: padded(&self.span_id, 16),
             parent: Some(self.parent_span_id).filter(|p| !p.is_empty()).map(|p| padded(&p, 16)),
-            service: service.to_owned(),
+            service: resource.get("service.name").cloned().unwrap_or_default(),
             name: self.name,
             kind: kind(&self.kind),
             start_ns: integer(&self.start_time_unix_nano),
@@ -131,8 +160,8 @@ impl OtlpSpan {
             error: integer(&self.status.code) == 2 || self.status.code == "STATUS_CODE_ERROR",
             error_message: self.status.message,
             attributes,
-            resource: BTreeMap::new(),
-            links: Vec::new(),
+            resource: resource.clone(),
+            links,
         }
     }
 }
