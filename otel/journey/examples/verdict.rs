@@ -16,6 +16,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let route = Route::parse(&std::fs::read_to_string(route)?)?;
     let traces = jaeger::parse(&std::fs::read(traces)?)?;
     let mut out = std::io::stdout().lock();
+    let soon = traces.iter().flat_map(|t| &t.spans).map(|s| s.end_ns).max().unwrap_or_default();
+    for ailment in journey::health(&traces, &route, soon.saturating_add(3_600_000_000_000)) {
+        let journey::Ailment { symptom, service, detail, count, .. } = ailment;
+        writeln!(out, "{symptom:?}: {service}: {detail} ({count})")?;
+    }
     let newest = traces.iter().flat_map(|t| &t.spans).map(|s| s.end_ns).max().unwrap_or_default();
     let heard = Heard::of(&traces, newest);
     for mut case in Case::split(traces, &route) {

@@ -223,7 +223,7 @@ impl Route {
         all.fold(Duration::ZERO, Duration::saturating_add)
     }
 
-    fn every_step(&self) -> impl Iterator<Item = &Step> {
+    pub(crate) fn every_step(&self) -> impl Iterator<Item = &Step> {
         self.steps.iter().chain(self.alternatives.iter().flat_map(|a| &a.steps))
     }
 
