@@ -6,21 +6,25 @@
 //! backend.find(&services, key, value, window, limit)          // whole traces in which a span bears key = value
 //! backend.scan(service, Some(operation), window)              // all of a service's traces, as a stream
 //! backend.heard(&services, window)                            // when each service was last heard of
+//! options.places()?.url("auth")                               // where a service's own book may be asked for
+//! ids::readings(text); lookup::Finder::look_up(&readings)     // from whatever id to all of one order
 //! ```
 
 #[allow(dead_code, reason = "what `lost` and `doctor` ask with")]
 mod backend;
 mod error;
 mod http;
-#[allow(dead_code, reason = "as backend")]
+pub(crate) mod ids;
 mod legacy;
+pub(crate) mod lookup;
 mod options;
+mod places;
 mod scan;
-#[allow(dead_code, reason = "as backend")]
 mod v3;
 mod window;
 
 pub(crate) use backend::Backend;
 pub(crate) use error::AskError;
 pub(crate) use options::BackendArgs;
+pub(crate) use places::Places;
 pub(crate) use window::{Window, now_ns};

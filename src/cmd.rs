@@ -9,6 +9,7 @@ pub(crate) mod service;
 mod stop;
 pub(crate) mod tracestore;
 mod up;
+mod r#where;
 
 use std::process::ExitCode;
 
@@ -28,6 +29,7 @@ Examples:
   waybill up                            start everything on the usual ports, data in ./data
   waybill up --ports auto --data /tmp/w start everything on free ports; see /tmp/w/endpoints.json
   waybill load --rate 50 --duration 30s place 50 orders a second and follow each to its end
+  waybill where 7F3K-9QZD-XM42          say where an order is, from any id that someone holds
 
 Exit status: 0 success, 1 failure, 2 wrong usage or a bad setting.";
 
@@ -36,6 +38,7 @@ enum Command {
     Up(up::Args),
     Demo(demo::Args),
     Load(load::Args),
+    Where(r#where::Args),
     Health(health::Args),
     Service(service::Args),
     Partners(partners::Args),
@@ -52,6 +55,7 @@ impl Cli {
             Command::Up(args) => args.run(),
             Command::Demo(args) => args.run(),
             Command::Load(args) => args.run(),
+            Command::Where(args) => args.run(),
             Command::Health(args) => args.run(),
             Command::Service(args) => args.run(),
             Command::Partners(args) => args.run(),

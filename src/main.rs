@@ -6,6 +6,7 @@ mod demo;
 mod failure;
 mod fleet;
 mod load;
+mod render;
 mod runtime;
 mod shop;
 mod term;

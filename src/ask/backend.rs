@@ -90,21 +90,6 @@ impl Backend {
         Ok(self.read(&path, &answer)?.into_iter().find(|t| t.id == id))
     }
 
-    /// Ids of the other traces that spans of trace `id` link to: a later look at an order links to the order's own.
-    ///
-    /// # Errors
-    /// See [`AskError`].
-    pub(crate) async fn links(&self, id: &str) -> Result<Vec<String>, AskError> {
-        let answer = self.http.get(&self.trace_path(id)).await?;
-        let mut links = match self.speaks {
-            Speaks::Legacy => legacy::links(&answer.body),
-            Speaks::V3 => v3::links(&answer.body),
-        };
-        links.sort();
-        links.dedup();
-        Ok(links)
-    }
-
     /// Whole traces in which a span bears `key` = `value`, asked of each of `services`: at most `limit` of each. What a
     /// server sends without being asked for it is left out.
     ///

@@ -51,37 +51,3 @@ pub(super) fn search(search: &Search<'_>) -> String {
 pub(super) fn parse(body: &[u8]) -> Result<Vec<Trace>, journey::Error> {
     journey::adapters::jaeger::parse(body)
 }
-
-/// Ids of other traces that spans of the answer refer to, in the order of the answer.
-pub(super) fn links(body: &[u8]) -> Vec<String> {
-    #[derive(Deserialize)]
-    struct Answer {
-        data: Option<Vec<Linking>>,
-    }
-    #[derive(Deserialize)]
-    struct Linking {
-        #[serde(default)]
-        spans: Option<Vec<Spans>>,
-    }
-    #[derive(Deserialize)]
-    struct Spans {
-        #[serde(rename = "traceID")]
-        trace_id: String,
-        #[serde(default)]
-        references: Option<Vec<Reference>>,
-    }
-    #[derive(Deserialize)]
-    struct Reference {
-        #[serde(rename = "traceID")]
-        trace_id: String,
-    }
-    let Ok(answer) = serde_json::from_slice::<Answer>(body) else { return Vec::new() };
-    let spans = answer.data.into_iter().flatten().flat_map(|t| t.spans.unwrap_or_default());
-    spans
-        .flat_map(|span| {
-            let own = span.trace_id;
-            let references = span.references.unwrap_or_default().into_iter();
-            references.filter(move |r| r.trace_id != own).map(|r| format!("{:0>32}", r.trace_id))
-        })
-        .collect()
-}

@@ -4,14 +4,22 @@ use std::{fs, path::PathBuf, time::Duration};
 
 use url::Url;
 
-use super::AskError;
+use super::{AskError, Places};
+
+/// Where a trace store usually is.
+const USUAL: &str = "http://127.0.0.1:16686";
 
 /// Where the trace store is.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct BackendArgs {
     /// Base URL of any Jaeger: the embedded store, Jaeger 2, or an older one; with its base path
-    #[arg(long, value_name = "URL", env = "WAYBILL_JAEGER_URL", default_value = "http://127.0.0.1:16686")]
-    pub(crate) jaeger: String,
+    /// [default: what --endpoints says, else http://127.0.0.1:16686]
+    #[arg(long, value_name = "URL", env = "WAYBILL_JAEGER_URL")]
+    jaeger: Option<String>,
+    /// `endpoints.json` of a running `waybill up`: where its trace store and its services are
+    /// [default: data/endpoints.json, when it is there and --jaeger is not given]
+    #[arg(long, value_name = "FILE")]
+    endpoints: Option<PathBuf>,
     /// File with a bearer token for it
     #[arg(long, value_name = "FILE", env = "WAYBILL_JAEGER_TOKEN_FILE", conflicts_with = "user")]
     token_file: Option<PathBuf>,
@@ -44,13 +52,31 @@ impl BackendArgs {
     /// The store at `url`, asked with the default limits and no credentials.
     pub(crate) fn at(url: &str) -> Self {
         let timeout = Duration::from_secs(10);
-        Self { jaeger: url.to_owned(), token_file: None, user: None, timeout, max_answer: 64 }
+        Self {
+            jaeger: Some(url.to_owned()),
+            endpoints: None,
+            token_file: None,
+            user: None,
+            timeout,
+            max_answer: 64,
+        }
+    }
+
+    /// Where the other parts are. The usual file is not read for a store that was named: they need not belong together.
+    ///
+    /// # Errors
+    /// When the file is there and cannot be used.
+    pub(crate) fn places(&self) -> Result<Places, AskError> {
+        Places::read(self.endpoints.as_ref(), self.jaeger.is_none())
     }
 
     pub(super) fn checked(&self) -> Result<Options, AskError> {
-        let bad = |why: &str| AskError::Settings(format!("--jaeger {:?}: {why}", self.jaeger));
-        let mut url = Url::parse(&self.jaeger)
-            .map_err(|e| bad(&format!("{e}; a URL such as http://127.0.0.1:16686")))?;
+        let text = match &self.jaeger {
+            Some(url) => url.clone(),
+            None => self.places()?.port("tracestore", "http").unwrap_or_else(|| USUAL.to_owned()),
+        };
+        let bad = |why: &str| AskError::Settings(format!("--jaeger {text:?}: {why}"));
+        let mut url = Url::parse(&text).map_err(|e| bad(&format!("{e}; a URL such as {USUAL}")))?;
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
             return Err(bad("only http:// and https:// URLs are asked"));
         }

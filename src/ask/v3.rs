@@ -53,52 +53,6 @@ pub(super) fn parse(body: &[u8]) -> Result<Vec<Trace>, journey::Error> {
     journey::adapters::otlp::parse(body)
 }
 
-/// Ids of other traces that spans of the answer link to, in the order of the answer.
-pub(super) fn links(body: &[u8]) -> Vec<String> {
-    #[derive(Deserialize)]
-    struct Chunk {
-        result: Option<Data>,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Data {
-        #[serde(default)]
-        resource_spans: Vec<Resource>,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Resource {
-        #[serde(default)]
-        scope_spans: Vec<Scope>,
-    }
-    #[derive(Deserialize)]
-    struct Scope {
-        #[serde(default)]
-        spans: Vec<Linking>,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Linking {
-        trace_id: String,
-        #[serde(default)]
-        links: Vec<Link>,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Link {
-        trace_id: String,
-    }
-    let chunks = serde_json::Deserializer::from_slice(body).into_iter::<Chunk>().map_while(Result::ok);
-    let resources = chunks.filter_map(|c| c.result).flat_map(|data| data.resource_spans);
-    let spans = resources.flat_map(|r| r.scope_spans).flat_map(|s| s.spans);
-    spans
-        .flat_map(|span| {
-            let own = span.trace_id;
-            span.links.into_iter().filter(move |l| l.trace_id != own).map(|l| format!("{:0>32}", l.trace_id))
-        })
-        .collect()
-}
-
 fn rfc3339(ns: u64) -> String {
     // Years beyond 9999 have no RFC 3339 form; u64 nanoseconds end in 2554.
     let time =
