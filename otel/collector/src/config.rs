@@ -58,6 +58,12 @@ impl Id {
     pub fn kind(&self) -> &str {
         self.0.split_once('/').map_or(self.0.as_str(), |(kind, _)| kind)
     }
+
+    /// The part after the slash, if there is one.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.0.split_once('/').map(|(_, name)| name)
+    }
 }
 
 impl From<&str> for Id {
@@ -189,6 +195,16 @@ impl Config {
     }
 
     fn check_signals(&self, pipeline: &PipelineConfig, path: &str, report: &Report) {
+        for id in &pipeline.processors {
+            if let Some(processor) = self.processors.get(id)
+                && !processor.signals().contains(&pipeline.signal)
+            {
+                report.fault(
+                    &format!("{path}::processors"),
+                    format_args!("`{id}` does not take {}", pipeline.signal.word()),
+                );
+            }
+        }
         for id in &pipeline.exporters {
             if let Some(exporter) = self.exporters.get(id)
                 && !exporter.signals().contains(&pipeline.signal)

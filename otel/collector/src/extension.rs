@@ -139,10 +139,10 @@ impl FileStorage {
         Ok(())
     }
 
-    /// Opens the queue of one exporter and signal.
-    pub(crate) fn open(&self, exporter: &str, signal: Signal) -> Result<Store, Error> {
+    /// Opens the files of one component, such as `exporter_otlp`, and signal.
+    pub(crate) fn open(&self, component: &str, signal: Signal) -> Result<Store, Error> {
         let name: String =
-            exporter.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-        Store::open(&self.directory.join(format!("exporter_{name}_{}", signal.word())), self.fsync)
+            component.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+        Store::open(&self.directory.join(format!("{name}_{}", signal.word())), self.fsync)
     }
 }

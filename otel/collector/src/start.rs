@@ -19,6 +19,7 @@ use crate::Error;
 use crate::config::{Config, Id, MetricsReader, PipelineConfig};
 use crate::extension::ExtensionConfig;
 use crate::pipeline::{Batch, Consumer, FanOut, Refusal, Signal};
+use crate::processor::Place;
 use crate::promtext;
 use crate::queue::disk::Store;
 use crate::receiver::{Budget, bind};
@@ -69,10 +70,10 @@ impl Consumer for Counted {
 // === impl Context ===
 
 impl Context {
-    /// Opens the queue of `exporter` for `signal` in the extension `storage`.
-    pub(crate) fn storage(&self, storage: &Id, exporter: &str, signal: Signal) -> Result<Store, Error> {
+    /// Opens the files of `component` for `signal` in the extension `storage`.
+    pub(crate) fn storage(&self, storage: &Id, component: &str, signal: Signal) -> Result<Store, Error> {
         match self.extensions.get(storage) {
-            Some(ExtensionConfig::FileStorage(files)) => files.open(exporter, signal),
+            Some(ExtensionConfig::FileStorage(files)) => files.open(component, signal),
             _ => Err(Error::Config(vec![format!("`{storage}` is not a file_storage extension")])),
         }
     }
@@ -151,7 +152,7 @@ impl Collector {
         let exporters = self.start_exporters(config, context).await?;
         let mut entries: BTreeMap<(Id, Signal), Vec<Arc<dyn Consumer>>> = BTreeMap::new();
         for pipeline in &config.pipelines {
-            let first = self.start_pipeline(pipeline, config, &exporters, context);
+            let first = self.start_pipeline(pipeline, config, &exporters, context)?;
             for receiver in &pipeline.receivers {
                 entries.entry((receiver.clone(), pipeline.signal)).or_default().push(first.clone());
             }
@@ -185,22 +186,23 @@ impl Collector {
         config: &Config,
         exporters: &Exporters,
         context: &Context,
-    ) -> Arc<dyn Consumer> {
+    ) -> Result<Arc<dyn Consumer>, Error> {
+        let storage =
+            pipeline.exporters.iter().find_map(|id| config.exporters.get(id).and_then(|one| one.storage()));
         let ends =
             pipeline.exporters.iter().filter_map(|id| exporters.get(&(id.clone(), pipeline.signal)).cloned());
         let mut next = fan_out(ends.collect());
-        let mut built = Vec::new();
         for id in pipeline.processors.iter().rev() {
             if let Some(settings) = config.processors.get(id) {
                 let count = |word, next| counted(word, id, pipeline.signal, next, &context.registry);
-                let processor = settings.build(id, pipeline.signal, count("outgoing", next), context);
-                built.push(processor.clone());
+                let place = Place { id, pipeline: &pipeline.id, signal: pipeline.signal, storage };
+                let processor = settings.build(&place, count("outgoing", next), context)?;
+                // In front of those that are there: what it holds passes through them when it is stopped.
+                self.consumers.insert(0, processor.clone());
                 next = count("incoming", processor);
             }
         }
-        built.reverse();
-        self.consumers.extend(built);
-        next
+        Ok(next)
     }
 
     async fn start_receivers(

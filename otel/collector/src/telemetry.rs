@@ -12,6 +12,18 @@ use crate::promtext::{self, FamilyKind};
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Counter(Arc<AtomicU64>);
 
+/// Whole numbers, counted by size.
+#[derive(Debug, Clone)]
+pub(crate) struct Histogram(Arc<Sizes>);
+
+#[derive(Debug)]
+struct Sizes {
+    bounds: &'static [u64],
+    /// One for each bound, and one for what is above the last.
+    counts: Box<[AtomicU64]>,
+    sum: AtomicU64,
+}
+
 /// All series of one collector.
 #[derive(Clone)]
 pub(crate) struct Registry {
@@ -33,7 +45,10 @@ struct Family {
     series: Vec<(Vec<(String, String)>, Read)>,
 }
 
-type Read = Box<dyn Fn() -> f64 + Send>;
+enum Read {
+    Value(Box<dyn Fn() -> f64 + Send>),
+    Sizes(Histogram),
+}
 
 // === impl Counter ===
 
@@ -42,8 +57,40 @@ impl Counter {
         self.0.fetch_add(amount, Ordering::Relaxed);
     }
 
+    /// Sets it: for a gauge that reads it.
+    pub(crate) fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+// === impl Histogram ===
+
+impl Histogram {
+    fn new(bounds: &'static [u64]) -> Self {
+        let counts = (0..=bounds.len()).map(|_| AtomicU64::new(0)).collect();
+        Self(Arc::new(Sizes { bounds, counts, sum: AtomicU64::new(0) }))
+    }
+
+    pub(crate) fn record(&self, value: u64) {
+        let at = self.0.bounds.partition_point(|bound| *bound < value);
+        self.0.counts[at].fetch_add(1, Ordering::Relaxed);
+        self.0.sum.fetch_add(value, Ordering::Relaxed);
+    }
+
+    fn render(&self, out: &mut String, name: &str, labels: &[(String, String)]) {
+        let (bucket, mut below) = (format!("{name}_bucket"), 0);
+        for (at, count) in self.0.counts.iter().enumerate() {
+            below += count.load(Ordering::Relaxed);
+            let bound = self.0.bounds.get(at).map_or_else(|| "+Inf".to_owned(), u64::to_string);
+            promtext::sample(out, &bucket, labels, Some(("le", &bound)), below as f64, None);
+        }
+        let sum = self.0.sum.load(Ordering::Relaxed) as f64;
+        promtext::sample(out, &format!("{name}_sum"), labels, None, sum, None);
+        promtext::sample(out, &format!("{name}_count"), labels, None, below as f64, None);
     }
 }
 
@@ -89,6 +136,33 @@ impl Registry {
         counter
     }
 
+    /// A counter in `unit` that is read on each scrape.
+    pub(crate) fn counter_of(
+        &self,
+        name: &str,
+        help: &'static str,
+        unit: &'static str,
+        labels: &[(&str, &str)],
+        read: impl Fn() -> f64 + Send + 'static,
+    ) {
+        self.insert(name, help, FamilyKind::Counter, unit, owned(labels), read);
+    }
+
+    /// A histogram `otelcol_<name>` in `unit` (such as `seconds`, or empty) with these upper bounds.
+    pub(crate) fn histogram(
+        &self,
+        name: &str,
+        help: &'static str,
+        unit: &'static str,
+        bounds: &'static [u64],
+        labels: &[(&str, &str)],
+    ) -> Histogram {
+        let histogram = Histogram::new(bounds);
+        let read = Read::Sizes(histogram.clone());
+        self.insert_series(name, help, FamilyKind::Histogram, unit, owned(labels), read);
+        histogram
+    }
+
     /// A gauge that is read on each scrape.
     pub(crate) fn gauge(
         &self,
@@ -109,10 +183,22 @@ impl Registry {
         labels: Vec<(String, String)>,
         read: impl Fn() -> f64 + Send + 'static,
     ) {
+        self.insert_series(name, help, kind, unit, labels, Read::Value(Box::new(read)));
+    }
+
+    fn insert_series(
+        &self,
+        name: &str,
+        help: &'static str,
+        kind: FamilyKind,
+        unit: &'static str,
+        labels: Vec<(String, String)>,
+        read: Read,
+    ) {
         let mut families = self.families.lock().unwrap_or_else(PoisonError::into_inner);
         let family = families.entry(format!("otelcol_{name}"));
         let family = family.or_insert_with(|| Family { help, kind, unit, series: Vec::new() });
-        family.series.push((labels, Box::new(read)));
+        family.series.push((labels, read));
     }
 
     /// The scrape's text.
@@ -129,7 +215,10 @@ impl Registry {
             }
             promtext::head(&mut out, &name, family.kind, family.help);
             for (labels, read) in &family.series {
-                promtext::sample(&mut out, &name, labels, None, read(), None);
+                match read {
+                    Read::Value(read) => promtext::sample(&mut out, &name, labels, None, read(), None),
+                    Read::Sizes(sizes) => sizes.render(&mut out, &name, labels),
+                }
             }
         }
         let target =

@@ -164,6 +164,21 @@ impl Section {
         number
     }
 
+    /// A whole number, negative ones too.
+    pub(crate) fn integer(&mut self, key: &str) -> Option<i64> {
+        let value = self.take(key)?;
+        let number = match &value {
+            Value::Null => return None,
+            Value::Number(number) => number.as_i64(),
+            Value::String(text) => text.parse().ok(),
+            _ => None,
+        };
+        if number.is_none() {
+            self.fault(key, format_args!("expected a whole number, found {}", shown(&value)));
+        }
+        number
+    }
+
     /// A number with a fraction.
     pub(crate) fn fraction(&mut self, key: &str, default: f64) -> f64 {
         match self.take(key) {
@@ -200,6 +215,21 @@ impl Section {
                 Vec::new()
             }
         }
+    }
+
+    /// A list of mappings.
+    pub(crate) fn sections(&mut self, key: &str) -> Vec<Section> {
+        let path = self.at(key);
+        let items = match self.take(key) {
+            None | Some(Value::Null) => Vec::new(),
+            Some(Value::Array(items)) => items,
+            Some(other) => {
+                self.fault(key, format_args!("expected a list, found {}", kind(&other)));
+                Vec::new()
+            }
+        };
+        let items = items.into_iter().enumerate();
+        items.map(|(at, item)| Section::new(&format!("{path}::{at}"), item, &self.report)).collect()
     }
 
     /// A mapping of names to texts, such as headers.

@@ -68,7 +68,7 @@ impl Sender {
             context.registry.counter(&format!("exporter_{word}_{}", signal.items()), help, &labels)
         };
         let store = match queue.and_then(|queue| queue.storage.as_ref()) {
-            Some(storage) => Some(context.storage(storage, &exporter, signal)?),
+            Some(storage) => Some(context.storage(storage, &format!("exporter_{exporter}"), signal)?),
             None => None,
         };
         let (stop, stopping) = watch::channel(false);

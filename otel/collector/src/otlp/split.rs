@@ -45,12 +45,12 @@ struct Cutter {
 }
 
 /// One message of a level: what every piece repeats, and the children that are divided.
-struct Level<'a> {
+pub(crate) struct Level<'a> {
     /// The encoded fields other than children.
-    head: Vec<u8>,
+    pub(crate) head: Vec<u8>,
     /// The children's field number.
-    number: u32,
-    children: Vec<&'a [u8]>,
+    pub(crate) number: u32,
+    pub(crate) children: Vec<&'a [u8]>,
 }
 
 // === impl Cutter ===
@@ -121,7 +121,7 @@ impl Cutter {
 }
 
 /// The message that a container's one repeated message field holds (`ResourceSpans`, `ScopeSpans`, `Span`).
-fn child(shape: &'static Message) -> &'static Message {
+pub(crate) fn child(shape: &'static Message) -> &'static Message {
     let inner = shape.fields.iter().find_map(|field| match field.kind {
         Kind::Message(inner) if field.repeated => Some(inner),
         _ => None,
@@ -129,7 +129,8 @@ fn child(shape: &'static Message) -> &'static Message {
     inner.unwrap_or(shape)
 }
 
-fn level<'a>(shape: &'static Message, bytes: &'a [u8]) -> Level<'a> {
+/// Reads one message of a level.
+pub(crate) fn level<'a>(shape: &'static Message, bytes: &'a [u8]) -> Level<'a> {
     let repeats = |number: u32| {
         shape
             .fields
@@ -163,7 +164,8 @@ fn level<'a>(shape: &'static Message, bytes: &'a [u8]) -> Level<'a> {
     found
 }
 
-fn put_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
+/// Appends a length-delimited field.
+pub(crate) fn put_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
     put_tag(out, number, 2);
     put_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);

@@ -9,10 +9,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-use super::ProcessorConfig;
-use crate::config::{Id, Section};
+use super::{Place, ProcessorConfig, pass_on};
+use crate::Error;
+use crate::config::Section;
 use crate::otlp::split::{Limit, split};
-use crate::pipeline::{Batch, Consumer, Refusal, Signal};
+use crate::pipeline::{Batch, Consumer, Refusal};
 use crate::start::Context;
 use crate::telemetry::Counter;
 
@@ -55,8 +56,13 @@ pub(super) fn configure(mut section: Section) -> Option<Box<dyn ProcessorConfig>
 }
 
 impl ProcessorConfig for Config {
-    fn build(&self, id: &Id, _: Signal, next: Arc<dyn Consumer>, context: &Context) -> Arc<dyn Consumer> {
-        let id = id.to_string();
+    fn build(
+        &self,
+        place: &Place<'_>,
+        next: Arc<dyn Consumer>,
+        context: &Context,
+    ) -> Result<Arc<dyn Consumer>, Error> {
+        let id = place.id.to_string();
         let labels = [("processor", id.as_str())];
         let by_size = "Number of times the batch was sent due to a size trigger";
         let by_timeout = "Number of times the batch was sent due to a timeout trigger";
@@ -69,7 +75,7 @@ impl ProcessorConfig for Config {
         };
         let (sender, receiver) = mpsc::channel(WAITING);
         let gathering = tokio::spawn(gatherer.run(receiver));
-        Arc::new(Batcher { waiting: Mutex::new(Some(sender)), gathering: Mutex::new(Some(gathering)) })
+        Ok(Arc::new(Batcher { waiting: Mutex::new(Some(sender)), gathering: Mutex::new(Some(gathering)) }))
     }
 }
 
@@ -107,24 +113,7 @@ impl Gatherer {
                 self.by_timeout.add(1)
             }
             for piece in split(batch, Limit::Items(self.config.max_size)) {
-                self.pass_on(piece).await;
-            }
-        }
-    }
-
-    /// Its senders have their answer already, so a full queue is waited for rather than lost to.
-    async fn pass_on(&self, batch: Batch) {
-        loop {
-            match self.next.consume(batch.clone()).await {
-                Ok(()) => return,
-                Err(Refusal::Busy { reason, retry_after }) => {
-                    tracing::warn!(processor = %self.id, items = batch.items, %reason, "batch refused, will be tried again");
-                    tokio::time::sleep(retry_after).await;
-                }
-                Err(refusal) => {
-                    tracing::error!(processor = %self.id, items = batch.items, reason = %refusal, "batch dropped");
-                    return;
-                }
+                pass_on(&self.id, &self.next, piece).await;
             }
         }
     }

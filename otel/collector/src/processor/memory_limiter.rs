@@ -7,9 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::task::AbortHandle;
 
-use super::ProcessorConfig;
-use crate::config::{Id, Section};
-use crate::pipeline::{Batch, Consumer, Refusal, Signal};
+use super::{Place, ProcessorConfig};
+use crate::Error;
+use crate::config::Section;
+use crate::pipeline::{Batch, Consumer, Refusal};
 use crate::process;
 use crate::start::Context;
 use crate::telemetry::Counter;
@@ -68,12 +69,11 @@ pub(super) fn configure(mut section: Section) -> Option<Box<dyn ProcessorConfig>
 impl ProcessorConfig for Config {
     fn build(
         &self,
-        id: &Id,
-        signal: Signal,
+        place: &Place<'_>,
         next: Arc<dyn Consumer>,
         context: &Context,
-    ) -> Arc<dyn Consumer> {
-        let id = id.to_string();
+    ) -> Result<Arc<dyn Consumer>, Error> {
+        let (id, signal) = (place.id.to_string(), place.signal);
         let labels = [("processor", id.as_str())];
         let counter = |word, help| {
             context.registry.counter(
@@ -84,7 +84,7 @@ impl ProcessorConfig for Config {
         };
         let above = Arc::new(AtomicBool::new(false));
         let watching = tokio::spawn(watch(id.clone(), self.soft_limit, self.check_interval, above.clone()));
-        Arc::new(Limiter {
+        Ok(Arc::new(Limiter {
             next,
             above,
             watching: watching.abort_handle(),
@@ -97,7 +97,7 @@ impl ProcessorConfig for Config {
                 "refused",
                 "Number of items that were rejected by the next component in the pipeline",
             ),
-        })
+        }))
     }
 }
 

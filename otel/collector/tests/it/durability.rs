@@ -31,13 +31,13 @@ fn a_process_of_its_own_for_the_tests_that_kill_one() {
 }
 
 /// A collector in a process of its own.
-struct Process {
+pub(crate) struct Process {
     child: Child,
     address: SocketAddr,
 }
 
 impl Process {
-    async fn start(config: &Path) -> Self {
+    pub(crate) async fn start(config: &Path) -> Self {
         Self::start_with(config, "exec \"$0\" \"$@\"").await
     }
 
@@ -58,7 +58,7 @@ impl Process {
         Self { child, address }
     }
 
-    async fn client(&self) -> TraceServiceClient<tonic::transport::Channel> {
+    pub(crate) async fn client(&self) -> TraceServiceClient<tonic::transport::Channel> {
         TraceServiceClient::connect(format!("http://{}", self.address)).await.unwrap()
     }
 }
@@ -86,7 +86,7 @@ fn durable(folder: &Path, backend: SocketAddr, more: &str) -> String {
     to_backend(backend, queue, &storage)
 }
 
-async fn all_arrive(backend: &Backend, numbers: impl IntoIterator<Item = u64>) {
+pub(crate) async fn all_arrive(backend: &Backend, numbers: impl IntoIterator<Item = u64>) {
     let expected: Vec<u64> = numbers.into_iter().collect();
     eventually("every acknowledged span", async || {
         let seen = backend.span_numbers();

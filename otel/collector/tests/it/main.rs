@@ -10,3 +10,4 @@ mod forward;
 mod prometheus;
 mod properties;
 mod rig;
+mod sampling;
