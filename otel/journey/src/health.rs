@@ -13,7 +13,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Mark, Route, Span, Step, Trace, path::later};
+use crate::{Route, Span, Step, Trace, path::later};
 
 /// One thing that is wrong with the telemetry of one service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

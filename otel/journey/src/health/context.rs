@@ -58,8 +58,7 @@ pub(super) struct Dropped<'a> {
 
 /// Of caller and receiver, the one that also drops what others send it is the one to look at.
 pub(super) fn blame(dropped: &[Dropped<'_>], notes: &mut Notes) {
-    let suspects: HashSet<&str> =
-        dropped.iter().filter(|d| !d.senders.is_empty()).map(|d| d.span.service.as_str()).collect();
+    let suspects: HashSet<&str> = dropped.iter().map(|d| d.span.service.as_str()).collect();
     for Dropped { span, senders, trace } in dropped {
         let (service, detail) = match senders.as_slice() {
             [one] if suspects.contains(one) => {
