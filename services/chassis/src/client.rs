@@ -1,33 +1,18 @@
-//! Calls to others: deadlines on every call, the remaining time on the wire, retries for what may be repeated.
+//! HTTP calls to others: deadlines on every call, the remaining time on the wire, retries for what may be repeated.
 
-use std::{
-    pin::Pin,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use reqwest_middleware::ClientWithMiddleware;
 use serde::{Serialize, de::DeserializeOwned};
 use telemetry::Peer;
-use tonic::{Status, body::Body as GrpcBody, transport::Endpoint};
-use tower::{Layer, Service};
 
 use crate::{
     Settings, deadline,
     error::{Error, Kind, Result},
+    names::Names,
 };
-
-/// A gRPC channel for generated clients: lazy, reconnecting, traced, with the remaining time as `grpc-timeout`.
-pub type Channel = telemetry::grpc::Client<Timed>;
-
-/// The part of a [`Channel`] that keeps deadlines.
-#[derive(Debug, Clone)]
-pub struct Timed {
-    inner: tonic::transport::Channel,
-    limit: Duration,
-}
 
 /// A traced HTTP client for one peer. Clones share the connections.
 #[derive(Debug, Clone)]
@@ -85,23 +70,6 @@ pub(crate) fn address_of(peer: &str) -> (String, u16) {
     (format!("{}_URL", peer.to_ascii_uppercase().replace('-', "_")), port)
 }
 
-/// See [`Start::grpc`](crate::Start::grpc).
-pub(crate) fn grpc(peer: &'static str, url: &str, settings: &Settings) -> Channel {
-    let limit = call_limit(settings);
-    // The settings have checked the URL; what still cannot be an endpoint is noted there and never called.
-    let endpoint = Endpoint::from_shared(url.to_owned()).unwrap_or_else(|e| {
-        settings.reject(&address_of(peer).0, e);
-        Endpoint::from_static("http://127.0.0.1:9")
-    });
-    let endpoint = endpoint
-        .connect_timeout(Duration::from_secs(3))
-        .http2_keep_alive_interval(Duration::from_secs(20))
-        .keep_alive_timeout(Duration::from_secs(10))
-        .tcp_nodelay(true);
-    let layer = telemetry::grpc::ClientLayer::new().peer(Peer::ours(peer)).server(endpoint.uri());
-    layer.layer(Timed { inner: endpoint.connect_lazy(), limit })
-}
-
 /// Repeats `work`, which must be idempotent, while it fails in a way that may pass: growing pauses with jitter, as long as
 /// the deadline around it allows, five times where there is none. It is given the number of the attempt, from 0.
 ///
@@ -134,48 +102,35 @@ where
     }
 }
 
-// === impl Timed ===
-
-impl Service<http::Request<GrpcBody>> for Timed {
-    type Response = http::Response<GrpcBody>;
-    type Error = tonic::transport::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, mut request: http::Request<GrpcBody>) -> Self::Future {
-        let left = deadline::remaining_or(self.limit);
-        request.headers_mut().insert(deadline::GRPC_HEADER, deadline::grpc_value(left));
-        // The channel keeps the time too, but not while it connects; and it calls it a cancellation.
-        let answer = tokio::time::timeout(left, self.inner.call(request));
-        Box::pin(async move {
-            match answer.await {
-                Ok(Err(e)) if !timed_out(&e) => Err(e),
-                Ok(Ok(answer)) => Ok(answer),
-                Ok(Err(_)) | Err(_) => Ok(Status::deadline_exceeded("no answer in time").into_http()),
-            }
-        })
-    }
-}
-
 // === impl Http ===
 
 impl Http {
     pub(crate) fn ours(peer: &'static str, base: String, settings: &Settings) -> Self {
-        Self::new(peer, base, settings, Peer::ours(peer), true)
+        Self::ours_with(Names::system(), peer, base, settings)
+    }
+
+    /// As [`ours`](Self::ours), with another way to find addresses.
+    pub(crate) fn ours_with(names: Names, peer: &'static str, base: String, settings: &Settings) -> Self {
+        Self::new(names, peer, base, settings, Peer::ours(peer), true)
     }
 
     pub(crate) fn partner(peer: &'static str, base: String, settings: &Settings) -> Self {
         let known = Peer::third_party(peer);
         // The courier fleet reads no traceparent; its support asks for this one.
         let known = if peer == "courier-fleet" { known.with_trace_id_header() } else { known };
-        Self::new(peer, base, settings, known, false)
+        Self::new(Names::system(), peer, base, settings, known, false)
     }
 
-    fn new(peer: &'static str, base: String, settings: &Settings, known: Peer, ours: bool) -> Self {
+    fn new(
+        names: Names,
+        peer: &'static str,
+        base: String,
+        settings: &Settings,
+        known: Peer,
+        ours: bool,
+    ) -> Self {
         let builder = reqwest::Client::builder()
+            .dns_resolver(Arc::new(names))
             .connect_timeout(Duration::from_secs(3))
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
@@ -337,18 +292,7 @@ impl Reply {
     }
 }
 
-fn timed_out(e: &tonic::transport::Error) -> bool {
-    let mut next = std::error::Error::source(e);
-    while let Some(e) = next {
-        if e.is::<tonic::TimeoutExpired>() {
-            return true;
-        }
-        next = e.source();
-    }
-    false
-}
-
-fn call_limit(settings: &Settings) -> Duration {
+pub(crate) fn call_limit(settings: &Settings) -> Duration {
     settings.duration("WAYBILL_CALL_TIMEOUT", "10s")
 }
 

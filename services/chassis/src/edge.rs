@@ -46,6 +46,8 @@ pub(crate) struct Limits {
     pub(crate) requests: usize,
     /// Connections at once; more wait.
     pub(crate) connections: usize,
+    /// A connection that is older is ended after its requests, so that its client looks for replicas again.
+    pub(crate) age: Duration,
     /// Time for requests and relays in flight when the service stops.
     pub(crate) drain: Duration,
 }
@@ -81,6 +83,7 @@ impl Limits {
             body: settings.number("WAYBILL_MAX_BODY_BYTES", 1 << 20, 1024..=1 << 30),
             requests: settings.number("WAYBILL_MAX_REQUESTS", 1024, 1..=1_000_000),
             connections: settings.number("WAYBILL_MAX_CONNECTIONS", 4096, 1..=1_000_000),
+            age: settings.duration("WAYBILL_CONNECTION_AGE", "30s"),
             drain: settings.duration("WAYBILL_DRAIN_TIMEOUT", "10s"),
         }
     }

@@ -1,17 +1,18 @@
-//! The listener: HTTP/1.1 and HTTP/2 without TLS on one port, slow clients cut, connections drained.
+//! The listener: HTTP/1.1 and HTTP/2 without TLS on one port, slow clients cut, old connections retired, all drained.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
+use http::{HeaderValue, header};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::conn::auto,
     service::TowerToHyperService,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     task::JoinSet,
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, sleep, sleep_until, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -20,10 +21,16 @@ use crate::edge::{Edge, Limits};
 /// HTTP/2's first bytes (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// What a connection speaks, as its first bytes tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Http1,
+    Http2,
+}
+
 /// Accepts until `stop`, then drains what is in flight for at most `limits.drain`. Dropped, it cuts everything at once.
 pub(crate) async fn serve(listener: TcpListener, edge: Edge, limits: Limits, stop: CancellationToken) {
     let builder = builder(limits);
-    let graceful = GracefulShutdown::new();
     let free = Arc::new(Semaphore::new(limits.connections));
     let mut connections = JoinSet::new();
     loop {
@@ -42,27 +49,70 @@ pub(crate) async fn serve(listener: TcpListener, edge: Edge, limits: Limits, sto
             }
         };
         while connections.try_join_next().is_some() {}
-        let (edge, builder, watcher) = (edge.clone(), builder.clone(), graceful.watcher());
+        let (edge, builder, stop) = (edge.clone(), builder.clone(), stop.clone());
         connections.spawn(async move {
             let _permit = permit;
-            if !speaks(&stream, limits.headers).await {
-                return;
-            }
-            let service = tower::service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
-                request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
-                edge.clone().answer(request)
-            });
-            let connection =
-                builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-            if let Err(e) = watcher.watch(connection.into_owned()).await {
-                tracing::debug!(error = %e, "connection ended");
+            let spoken = tokio::select! {
+                biased;
+                spoken = speaks(&stream, limits.headers) => spoken,
+                () = stop.cancelled() => None,
+            };
+            if let Some(protocol) = spoken {
+                converse(&builder, (stream, peer), protocol, edge, limits.age, stop).await;
             }
         });
     }
     drop(listener);
-    if tokio::time::timeout(limits.drain, graceful.shutdown()).await.is_err() {
+    let ended = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(limits.drain, ended).await.is_err() {
         tracing::warn!(connections = connections.len(), "connections were cut: they did not end in time");
     }
+}
+
+/// One connection, until it ends by itself, has lived for `limit`, or the service stops; requests in flight are answered first.
+async fn converse(
+    builder: &auto::Builder<TokioExecutor>,
+    (stream, peer): (TcpStream, SocketAddr),
+    protocol: Protocol,
+    edge: Edge,
+    limit: Duration,
+    stop: CancellationToken,
+) {
+    let old = Instant::now() + age(limit, peer);
+    let service = tower::service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
+        let answer = edge.clone().answer(request);
+        async move {
+            let mut response = answer.await?;
+            // An idle HTTP/1 connection that is simply closed may meet a request on its way; one that is announced cannot.
+            if protocol == Protocol::Http1 && Instant::now() >= old {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let mut connection =
+        pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
+    let retired = async {
+        match protocol {
+            Protocol::Http1 => std::future::pending().await,
+            // GOAWAY: the client opens another connection and sends nothing more here (RFC 9113, 6.8).
+            Protocol::Http2 => sleep_until(old).await,
+        }
+    };
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = retired => { connection.as_mut().graceful_shutdown(); connection.await }
+        () = stop.cancelled() => { connection.as_mut().graceful_shutdown(); connection.await }
+    };
+    if let Err(e) = ended {
+        tracing::debug!(error = %e, "connection ended");
+    }
+}
+
+/// Spread by a tenth to either side, so that clients which came together do not come back together.
+fn age(limit: Duration, peer: SocketAddr) -> Duration {
+    limit * (90 + u32::from(peer.port() % 21)) / 100
 }
 
 async fn accept(
@@ -76,15 +126,16 @@ async fn accept(
 }
 
 /// Waits for the bytes that tell the protocols apart. hyper-util has no limit for this wait.
-async fn speaks(stream: &TcpStream, limit: Duration) -> bool {
+async fn speaks(stream: &TcpStream, limit: Duration) -> Option<Protocol> {
     let end = Instant::now() + limit;
     let mut first = [0; PREFACE.len()];
     loop {
         match timeout_at(end, stream.peek(&mut first)).await {
-            Ok(Ok(0)) | Ok(Err(_)) | Err(_) => return false,
-            Ok(Ok(n)) if n == PREFACE.len() || first[..n] != PREFACE[..n] => return true,
+            Ok(Ok(0)) | Ok(Err(_)) | Err(_) => return None,
+            Ok(Ok(n)) if first[..n] != PREFACE[..n] => return Some(Protocol::Http1),
+            Ok(Ok(n)) if n == PREFACE.len() => return Some(Protocol::Http2),
             // Part of the preface: peek returns at once, again and again, and so never runs into the timeout.
-            Ok(Ok(_)) if Instant::now() >= end => return false,
+            Ok(Ok(_)) if Instant::now() >= end => return None,
             Ok(Ok(_)) => sleep(Duration::from_millis(10)).await,
         }
     }

@@ -12,7 +12,8 @@ use tower::Service as TowerService;
 use crate::{
     Book, Database, Settings,
     bus::{Bus, Consumer, Message},
-    client::{self, Channel, Http},
+    channel::{self, Channel},
+    client::{self, Http},
     error::Error,
 };
 
@@ -76,7 +77,7 @@ impl Start {
 
     /// gRPC to a part of ours. Connects when first used, and again when the connection is lost.
     pub fn grpc(&self, peer: &'static str) -> Channel {
-        client::grpc(peer, &self.url_of(peer), &self.settings)
+        channel::grpc(peer, &self.url_of(peer), &self.settings)
     }
 
     /// HTTP to a part of ours: trace context, baggage and remaining time travel along.
