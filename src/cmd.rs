@@ -2,7 +2,9 @@
 
 pub(crate) mod collector;
 mod demo;
+mod grade;
 pub(crate) mod health;
+mod incident;
 mod load;
 pub(crate) mod partners;
 pub(crate) mod service;
@@ -39,6 +41,8 @@ enum Command {
     Demo(demo::Args),
     Load(load::Args),
     Where(r#where::Args),
+    Incident(incident::Args),
+    Grade(grade::Args),
     Health(health::Args),
     Service(service::Args),
     Partners(partners::Args),
@@ -56,6 +60,8 @@ impl Cli {
             Command::Demo(args) => args.run(),
             Command::Load(args) => args.run(),
             Command::Where(args) => args.run(),
+            Command::Incident(args) => args.run(),
+            Command::Grade(args) => args.run(),
             Command::Health(args) => args.run(),
             Command::Service(args) => args.run(),
             Command::Partners(args) => args.run(),

@@ -10,7 +10,7 @@ mod ports;
 mod preflight;
 mod run;
 
-pub(crate) use environment::Override;
+pub(crate) use environment::{Environment, Override};
 pub(crate) use plan::{Options, Plan, PortChoice};
 pub(crate) use preflight::check;
 pub(crate) use run::Fleet;

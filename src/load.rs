@@ -4,6 +4,6 @@ mod arrivals;
 mod report;
 mod run;
 
-use arrivals::Arrivals;
+pub(crate) use arrivals::Arrivals;
 pub(crate) use report::Report;
 pub(crate) use run::{Plan, customers, run};

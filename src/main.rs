@@ -5,6 +5,8 @@ mod cmd;
 mod demo;
 mod failure;
 mod fleet;
+mod grade;
+mod incident;
 mod load;
 mod render;
 mod runtime;

@@ -36,6 +36,17 @@ pub(crate) struct Meal {
     pub(crate) title: String,
 }
 
+/// A cart that is filled; its order's id and trace are known already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Cart {
+    /// Its id.
+    pub(crate) id: String,
+    /// Public id of the order that it will become.
+    pub(crate) order_id: String,
+    /// Trace id of the reply: the order's.
+    pub(crate) trace_id: String,
+}
+
 /// An order as the front door told of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Order {
@@ -93,23 +104,44 @@ impl Shop {
     /// # Errors
     /// [`Refused`], or what keeps the front door from answering.
     pub(crate) async fn order(&self, by: &Customer, meal: &Meal, card: &str) -> anyhow::Result<Order> {
+        let cart = self.fill(by, meal).await?;
+        self.place(by, &cart, card).await
+    }
+
+    /// Fills a cart.
+    ///
+    /// # Errors
+    /// [`Refused`], or what keeps the front door from answering.
+    pub(crate) async fn fill(&self, by: &Customer, meal: &Meal) -> anyhow::Result<Cart> {
         let items: Vec<_> =
             meal.items.iter().map(|(sku, quantity)| json!({ "sku": sku, "quantity": quantity })).collect();
         let cart = json!({ "restaurant_id": meal.restaurant, "items": items });
-        let post =
-            |path: &'static str| self.client.post(format!("{}{path}", self.url)).bearer_auth(&by.token);
-        let (_, cart) = ask(post("/carts").json(&cart), "/carts").await.context("filling a cart")?;
-        let (cart_id, order_id) = (text(&cart, "cart_id")?, text(&cart, "order_id")?);
-        let request = post("/orders")
-            .header("Idempotency-Key", &cart_id)
-            .json(&json!({ "cart_id": cart_id, "card_token": card }));
+        let (headers, cart) =
+            ask(self.post(by, "/carts").json(&cart), "/carts").await.context("filling a cart")?;
+        let (id, order_id) = (text(&cart, "cart_id")?, text(&cart, "order_id")?);
+        Ok(Cart { id, order_id, trace_id: trace_id(&headers) })
+    }
+
+    /// Orders what is in `cart` with the test card `card`; asked again, it is the same order.
+    ///
+    /// # Errors
+    /// [`Refused`], or what keeps the front door from answering.
+    pub(crate) async fn place(&self, by: &Customer, cart: &Cart, card: &str) -> anyhow::Result<Order> {
+        let request = self
+            .post(by, "/orders")
+            .header("Idempotency-Key", &cart.id)
+            .json(&json!({ "cart_id": cart.id, "card_token": card }));
         match ask(request, "/orders").await {
             Ok((headers, body)) => order(&headers, &body),
             Err(error) => Err(match error.downcast::<Refused>() {
-                Ok(refused) => Refused { order: Some(order_id), ..refused }.into(),
+                Ok(refused) => Refused { order: Some(cart.order_id.clone()), ..refused }.into(),
                 Err(error) => error,
             }),
         }
+    }
+
+    fn post(&self, by: &Customer, path: &'static str) -> RequestBuilder {
+        self.client.post(format!("{}{path}", self.url)).bearer_auth(&by.token)
     }
 
     /// How order `id` is doing.

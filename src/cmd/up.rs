@@ -96,6 +96,7 @@ impl FleetArgs {
             otel_env_dir: self.otel_env_dir,
             collector_config: self.collector_config,
             overrides,
+            quiet: false,
         })?;
         let checked = fleet::check(&plan)?;
         Fleet::start(plan, checked)

@@ -66,6 +66,12 @@ impl Endpoints {
         entries.values().filter_map(|e| e.pid).collect()
     }
 
+    /// The process that `part` now is; none between a death and the restart.
+    pub(crate) fn pid(&self, part: &str) -> Option<u32> {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.get(part).and_then(|e| e.pid)
+    }
+
     /// Removes the file; that it is gone already is fine.
     pub(crate) fn remove(&self) {
         drop(fs::remove_file(&self.path));

@@ -37,21 +37,22 @@ struct Inner {
     shown: u32,
     hidden: u32,
     last: String,
+    quiet: bool,
 }
 
 // === impl Journal ===
 
 impl Journal {
-    /// Opens (and appends to) the log of `part` in `folder`.
+    /// Opens (and appends to) the log of `part` in `folder`. A quiet one shows nothing on stderr.
     ///
     /// # Errors
     /// When folder or file cannot be written.
-    pub(crate) fn open(folder: &std::path::Path, part: &'static str) -> io::Result<Self> {
+    pub(crate) fn open(folder: &std::path::Path, part: &'static str, quiet: bool) -> io::Result<Self> {
         let path = folder.join(format!("{part}.log"));
         let file = OpenOptions::new().create(true).append(true).open(&path)?;
         let size = file.metadata()?.len();
         let (window, shown, hidden, last) = (Instant::now(), 0, 0, String::new());
-        Ok(Self(Arc::new(Mutex::new(Inner { part, path, file, size, window, shown, hidden, last }))))
+        Ok(Self(Arc::new(Mutex::new(Inner { part, path, file, size, window, shown, hidden, last, quiet }))))
     }
 
     /// Copies `stream` line by line until it ends. Lines of stderr are always of interest: a sound part writes none.
@@ -103,6 +104,9 @@ impl Inner {
     }
 
     fn show(&mut self, text: &str) {
+        if self.quiet {
+            return;
+        }
         if self.window.elapsed() > WINDOW {
             if self.hidden > 0 {
                 term::note(&format!(
@@ -179,7 +183,7 @@ mod tests {
     #[tokio::test]
     async fn everything_is_kept_and_an_endless_line_is_cut() {
         let folder = tempfile::tempdir().unwrap();
-        let journal = Journal::open(folder.path(), "auth").unwrap();
+        let journal = Journal::open(folder.path(), "auth", false).unwrap();
         let long = vec![b'x'; 200_000];
         journal.copy(&long[..], false).await;
         assert_eq!(fs::metadata(folder.path().join("auth.log")).unwrap().len(), 200_000);

@@ -41,6 +41,8 @@ pub(crate) struct Options {
     pub(crate) collector_config: Option<PathBuf>,
     /// Settings for single parts, the strongest.
     pub(crate) overrides: Vec<Override>,
+    /// Show no part's warnings and deaths on stderr: where they are wanted, they are no news. The logs have them.
+    pub(crate) quiet: bool,
 }
 
 /// Parts and ports, decided.
@@ -168,6 +170,7 @@ mod tests {
             otel_env_dir: None,
             collector_config: None,
             overrides: vec![],
+            quiet: false,
         }
     }
 

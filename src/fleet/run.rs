@@ -104,7 +104,7 @@ impl Fleet {
                 part,
                 env,
                 plan: Arc::clone(&plan),
-                journal: Journal::open(&plan.logs(), part.name)?,
+                journal: Journal::open(&plan.logs(), part.name, plan.options.quiet)?,
                 endpoints: Arc::clone(&endpoints),
                 orders: inbox,
                 state,
@@ -146,6 +146,11 @@ impl Fleet {
     /// What is running where.
     pub(crate) fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// The process that `part` now is; none between a death and the restart.
+    pub(crate) fn pid(&self, part: &str) -> Option<u32> {
+        self.endpoints.pid(part)
     }
 
     /// Resident memory of all processes, this one included, in bytes.
@@ -263,7 +268,7 @@ impl Keeper {
                 }
                 order = self.orders.recv() => {
                     if !child::stop(&mut child, GRACE, &self.at_once).await {
-                        term::note(&format!("{} did not stop in time and was killed", self.part.name));
+                        self.note(&format!("{} did not stop in time and was killed", self.part.name));
                     }
                     break Event::Ordered(order);
                 }
@@ -288,10 +293,16 @@ impl Keeper {
             return Some(self.orders.recv().await);
         }
         self.state.send_replace(State::Starting);
-        term::note(&format!("{name} ended ({status}); starting it again in {} ms", wait.as_millis()));
+        self.note(&format!("{name} ended ({status}); starting it again in {} ms", wait.as_millis()));
         tokio::select! {
             () = tokio::time::sleep(wait) => None,
             order = self.orders.recv() => Some(order),
+        }
+    }
+
+    fn note(&self, line: &str) {
+        if !self.plan.options.quiet {
+            term::note(line);
         }
     }
 
