@@ -134,13 +134,22 @@ pub(crate) fn backwards(span: &OtlpSpan) -> Option<String> {
     })
 }
 
-/// The parent first, then the links. A parent that is also linked to stands there as that link alone.
+/// The parent first, then the links. A parent that is also linked to stands there once, as the kind that the link says.
 fn references(span: &OtlpSpan, trace_id: TraceId) -> Vec<Reference> {
-    let links: Vec<Reference> = span.links.iter().map(link).collect();
     let id = span_id(&span.parent_span_id);
-    let linked = links.iter().any(|link| (link.trace_id, link.span_id) == (trace_id, id));
-    let parent = Reference { kind: ReferenceKind::ChildOf, trace_id, span_id: id };
-    (id != 0 && !linked).then_some(parent).into_iter().chain(links).collect()
+    let mut references = Vec::with_capacity(span.links.len() + 1);
+    if id != 0 {
+        references.push(Reference { kind: ReferenceKind::ChildOf, trace_id, span_id: id });
+    }
+    for link in span.links.iter().map(link) {
+        match references.first_mut() {
+            Some(parent) if id != 0 && (link.trace_id, link.span_id) == (trace_id, id) => {
+                parent.kind = link.kind
+            }
+            _ => references.push(link),
+        }
+    }
+    references
 }
 
 fn link(link: &Link) -> Reference {
