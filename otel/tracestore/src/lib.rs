@@ -11,6 +11,7 @@
 pub mod api;
 mod jaeger;
 pub mod model;
+mod nested;
 pub mod receiver;
 mod run;
 mod store;

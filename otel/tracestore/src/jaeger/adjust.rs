@@ -87,7 +87,9 @@ fn write_addresses(trace: &mut Trace) {
 pub(crate) fn packed_address(value: &Value) -> Option<Ipv4Addr> {
     match value {
         Value::Int(v) => Some(Ipv4Addr::from_bits(*v as u32)),
-        Value::Float(v) => Some(Ipv4Addr::from_bits(*v as u32)),
+        // By way of an integer; what fits in none is 0.
+        Value::Float(v) if v.abs() < 9.3e18 => Some(Ipv4Addr::from_bits(*v as i64 as u32)),
+        Value::Float(_) => Some(Ipv4Addr::UNSPECIFIED),
         _ => None,
     }
 }

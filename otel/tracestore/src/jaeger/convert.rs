@@ -14,6 +14,7 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span as OtlpSpan, Sta
 use super::{KeyValue, Log, Process, Reference, ReferenceKind, Span, Trace, Value};
 use crate::api::golang::format_time;
 use crate::model::TraceId;
+use crate::nested;
 
 /// Service name shown for a resource that has none.
 pub(crate) const MISSING_SERVICE: &str = "missing-service-name";
@@ -234,7 +235,9 @@ fn tag(attribute: &OtlpKeyValue) -> KeyValue {
         // Meant for profiles only; elsewhere the specification says to treat it as absent.
         Some(any_value::Value::StringValueStrindex(_)) => Value::Text(String::new()),
         Some(any_value::Value::ArrayValue(_) | any_value::Value::KvlistValue(_)) => {
-            Value::Text(attribute.value.as_ref().map(json_value).unwrap_or_default().to_string())
+            let mut text = String::new();
+            attribute.value.iter().for_each(|value| nested::push_json(&mut text, value));
+            Value::Text(text)
         }
     };
     KeyValue { key: attribute.key.clone(), value }

@@ -165,6 +165,8 @@ impl Serialize for KeyValue {
             // The reference implementation answers 500 to such a trace; showing it is more use.
             Value::Float(v) if !v.is_finite() => out.serialize_field("value", &float_text(*v))?,
             Value::Float(v) => out.serialize_field("value", v)?,
+            // Go's empty slice.
+            Value::Binary(v) if v.is_empty() => out.serialize_field("value", &None::<&str>)?,
             Value::Binary(v) => {
                 out.serialize_field("value", &base64::engine::general_purpose::STANDARD.encode(v))?;
             }

@@ -8,7 +8,7 @@ use prost::Message;
 use std::collections::{BTreeSet, HashMap};
 
 use super::batch::Piece;
-use super::span::times;
+use super::span::{duration, times};
 use super::terms::{self, Term};
 use super::value::text_of;
 use crate::model::{Query, TraceId};
@@ -218,7 +218,7 @@ impl<'p> Verifier<'p> {
         let Ok(span) = Span::decode(span) else {
             return false;
         };
-        let duration = span.end_time_unix_nano.saturating_sub(span.start_time_unix_nano);
+        let duration = duration(span.start_time_unix_nano, span.end_time_unix_nano);
         self.plan.admits(span.start_time_unix_nano, duration)
             && self.plan.query.operation.as_ref().is_none_or(|name| *name == span.name)
             && self.plan.tests.iter().all(|test| test.holds(around, &span))

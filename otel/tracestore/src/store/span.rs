@@ -57,7 +57,7 @@ pub(crate) fn read(
         service: Arc::clone(service),
         operation: Operation { name: name.to_owned(), kind: kind_name(kind) },
     });
-    Ok(Some((TraceId(trace), start, end.saturating_sub(start))))
+    Ok(Some((TraceId(trace), start, duration(start, end))))
 }
 
 /// A span's own id and its parent's, 0 for none.
@@ -87,7 +87,12 @@ pub(crate) fn times(span: &[u8]) -> (u64, u64) {
             _ => {}
         }
     }
-    (start, end.saturating_sub(start))
+    (start, duration(start, end))
+}
+
+/// As it is shown: a span that says that it ended before it started lasted one nanosecond.
+pub(crate) fn duration(start: u64, end: u64) -> u64 {
+    end.checked_sub(start).unwrap_or(1)
 }
 
 /// The name that Jaeger gives a span kind.

@@ -2,12 +2,12 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use opentelemetry_proto::tonic::common::v1::AnyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use prost::Message;
-use std::fmt::Write;
 
 use super::wire::{Fields, Malformed};
+use crate::nested;
 
 /// Arrays and maps may nest this deep. prost stops at 100 messages, and a map costs three a level.
 const MAX_DEPTH: usize = 24;
@@ -72,12 +72,12 @@ impl<'a> Any<'a> {
             Self::Empty => {}
             Self::Text(text) => return text,
             Self::Bool(value) => return if value { "true" } else { "false" },
-            Self::Int(value) => write_infallible(scratch, format_args!("{value}")),
-            Self::Double(value) => write_double(scratch, value),
+            Self::Int(value) => nested::push(scratch, format_args!("{value}")),
+            Self::Double(value) => nested::push_double(scratch, value),
             Self::Bytes(bytes) => BASE64_STANDARD.encode_string(bytes, scratch),
             Self::Nested(message) => {
                 if let Ok(value) = AnyValue::decode(message) {
-                    scratch.push_str(&json(&value).to_string());
+                    nested::push_json(scratch, &value);
                 }
             }
         }
@@ -132,60 +132,20 @@ pub(crate) fn text_of(value: Option<&AnyValue>) -> String {
         None | Some(Value::StringValueStrindex(_)) => {}
         Some(Value::StringValue(text)) => out.push_str(text),
         Some(Value::BoolValue(value)) => out.push_str(if *value { "true" } else { "false" }),
-        Some(Value::IntValue(value)) => write_infallible(&mut out, format_args!("{value}")),
-        Some(Value::DoubleValue(value)) => write_double(&mut out, *value),
+        Some(Value::IntValue(value)) => nested::push(&mut out, format_args!("{value}")),
+        Some(Value::DoubleValue(value)) => nested::push_double(&mut out, *value),
         Some(Value::BytesValue(bytes)) => BASE64_STANDARD.encode_string(bytes, &mut out),
         Some(Value::ArrayValue(_) | Value::KvlistValue(_)) => {
-            out.push_str(&value.map(json).unwrap_or_default().to_string());
+            value.into_iter().for_each(|value| nested::push_json(&mut out, value));
         }
     }
     out
 }
 
-fn json(value: &AnyValue) -> serde_json::Value {
-    match &value.value {
-        None | Some(Value::StringValueStrindex(_)) => serde_json::Value::Null,
-        Some(Value::StringValue(text)) => text.as_str().into(),
-        Some(Value::BoolValue(value)) => (*value).into(),
-        Some(Value::IntValue(value)) => (*value).into(),
-        Some(Value::DoubleValue(value)) => (*value).into(),
-        Some(Value::BytesValue(bytes)) => BASE64_STANDARD.encode(bytes).into(),
-        Some(Value::ArrayValue(array)) => array.values.iter().map(json).collect(),
-        Some(Value::KvlistValue(map)) => {
-            map.values.iter().map(json_entry).collect::<serde_json::Map<_, _>>().into()
-        }
-    }
-}
-
-fn json_entry(entry: &KeyValue) -> (String, serde_json::Value) {
-    (entry.key.clone(), entry.value.as_ref().map(json).unwrap_or_default())
-}
-
-/// Doubles as Go prints them in JSON, because that is what Jaeger compares: 5.0 is `5`, 1e21 is `1e+21`.
-fn write_double(out: &mut String, value: f64) {
-    let size = value.abs();
-    if value.is_finite() && size != 0.0 && !(1e-6..1e21).contains(&size) {
-        let text = format!("{value:e}");
-        match text.split_once('e') {
-            Some((digits, exponent)) if !exponent.starts_with('-') => {
-                write_infallible(out, format_args!("{digits}e+{exponent}"));
-            }
-            _ => out.push_str(&text),
-        }
-    } else {
-        write_infallible(out, format_args!("{value}"));
-    }
-}
-
-/// Writing to a `String` cannot fail.
-fn write_infallible(out: &mut String, text: std::fmt::Arguments<'_>) {
-    let _ = out.write_fmt(text);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use opentelemetry_proto::tonic::common::v1::{ArrayValue, KeyValueList};
+    use opentelemetry_proto::tonic::common::v1::{ArrayValue, KeyValue, KeyValueList};
 
     fn any(value: Value) -> AnyValue {
         AnyValue { value: Some(value) }

@@ -8,6 +8,7 @@ mod compare;
 mod corpus;
 mod edges;
 mod generated;
+mod listed;
 mod peer;
 mod question;
 
