@@ -11,6 +11,7 @@ mod generated;
 mod listed;
 mod peer;
 mod question;
+mod values;
 
 use peer::{Both, recently};
 

@@ -1,9 +1,7 @@
 //! Generated traces: every kind of attribute in every place, skewed clocks, odd ids, twins and latecomers.
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
-use opentelemetry_proto::tonic::common::v1::{
-    AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList,
-};
+use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
@@ -12,6 +10,7 @@ use proptest::option::{self, of};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
+use super::values::{pair, text, unique};
 use crate::spans::attribute;
 
 /// Names of services. The last three are written as no, an empty and a numeric `service.name`.
@@ -36,34 +35,6 @@ const NAMES: [&str; 8] = [
     "a\u{2028}b",
     "process order.accepted",
     "same",
-];
-
-/// Keys, among them those that Jaeger gives a meaning.
-const KEYS: [&str; 24] = [
-    "order.id",
-    "order.amount",
-    "http.response.status_code",
-    "ключ",
-    "",
-    "with space",
-    "with:colon",
-    "error.type",
-    "error",
-    "span.kind",
-    "ip",
-    "peer.ipv4",
-    "host.name",
-    "host.id",
-    "host.ip",
-    "otel.scope.name",
-    "otel.status_code",
-    "otel.status_description",
-    "w3c.tracestate",
-    "event",
-    "message",
-    "service.name",
-    "internal.span.format",
-    "level",
 ];
 
 /// A trace, its id aside.
@@ -182,13 +153,6 @@ fn span() -> impl Strategy<Value = SpanSpec> {
     })
 }
 
-/// OTLP forbids two attributes of one key.
-fn unique(mut attributes: Vec<KeyValue>) -> Vec<KeyValue> {
-    let mut seen = std::collections::BTreeSet::new();
-    attributes.retain(|attribute| seen.insert(attribute.key.clone()));
-    attributes
-}
-
 fn status() -> impl Strategy<Value = Status> {
     (0..3, select(&["", "went wrong", "да"][..]))
         .prop_map(|(code, message)| Status { code, message: message.into() })
@@ -238,44 +202,6 @@ fn link_pair() -> impl Strategy<Value = KeyValue> {
         kind.prop_map(|kind| attribute("opentracing.ref_type", Any::StringValue(kind.into()))),
         // A search for a link's attributes is a listed difference; these have keys of their own.
         pair().prop_map(|pair| KeyValue { key: format!("link.{}", pair.key), ..pair })
-    ]
-}
-
-fn pair() -> impl Strategy<Value = KeyValue> {
-    (select(&KEYS[..]), option::weighted(0.97, value())).prop_map(|(key, value)| KeyValue {
-        key: key.into(),
-        value,
-        ..KeyValue::default()
-    })
-}
-
-fn value() -> impl Strategy<Value = AnyValue> {
-    let leaf = leaf().prop_map(|value| AnyValue { value: Some(value) });
-    leaf.prop_recursive(3, 6, 3, |inner| {
-        let list = vec(inner.clone(), 0..3).prop_map(|values| Any::ArrayValue(ArrayValue { values }));
-        let pairs = vec((select(&["a", "b", "ü", ""][..]), inner), 0..3).prop_map(|pairs| {
-            let pairs = pairs.into_iter().map(|(key, value)| KeyValue {
-                key: key.into(),
-                value: Some(value),
-                ..KeyValue::default()
-            });
-            Any::KvlistValue(KeyValueList { values: unique(pairs.collect()) })
-        });
-        prop_oneof![list, pairs].prop_map(|value| AnyValue { value: Some(value) })
-    })
-}
-
-fn leaf() -> impl Strategy<Value = Any> {
-    let texts =
-        ["", "o-1", "o-2", "true", "-5", "naïve 🍕", "<b>\"q\"</b>&\\", "a:b", "OK", "server", "a\nb\u{0}"];
-    let ints = [0, 1, -5, 200, 0x0808_0404, 9_007_199_254_740_991, 9_007_199_254_740_992, i64::MAX, i64::MIN];
-    let floats = [0.0, -0.0, 72.5, 1e300, 1e-7, 1e20, 1e21, 123_456_789.0, -2.5e-9, 0.1, f64::MAX];
-    prop_oneof![
-        8 => select(texts.to_vec()).prop_map(|text| Any::StringValue(text.into())),
-        2 => any::<bool>().prop_map(Any::BoolValue),
-        5 => select(ints.to_vec()).prop_map(Any::IntValue),
-        3 => select(floats.to_vec()).prop_map(Any::DoubleValue),
-        1 => select(vec![vec![], vec![0, 255], b"bytes".to_vec()]).prop_map(Any::BytesValue),
     ]
 }
 
@@ -390,19 +316,5 @@ impl SpanSpec {
             }],
             schema_url: String::new(),
         }
-    }
-}
-
-/// A value as a search writes it, near enough: what it misses is asked for in vain, of both.
-fn text(value: Option<&AnyValue>) -> String {
-    match value.and_then(|value| value.value.as_ref()) {
-        Some(Any::StringValue(text)) => text.clone(),
-        Some(Any::BoolValue(value)) => value.to_string(),
-        Some(Any::IntValue(value)) => value.to_string(),
-        Some(Any::DoubleValue(value)) => serde_json::json!(value).to_string(),
-        Some(Any::ArrayValue(list)) if list.values.is_empty() => "[]".into(),
-        Some(Any::ArrayValue(list)) if list.values.len() == 1 => format!("[{}]", text(list.values.first())),
-        Some(Any::KvlistValue(pairs)) if pairs.values.is_empty() => "{}".into(),
-        _ => String::new(),
     }
 }

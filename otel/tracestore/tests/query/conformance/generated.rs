@@ -17,6 +17,9 @@ const TOLD: usize = 12;
 const FEW: usize = 3;
 const SHRINK_STEPS: usize = 150;
 
+/// The target that reads one trace id.
+type Ask = fn(&str) -> String;
+
 type Tree<T> = Box<dyn ValueTree<Value = T>>;
 
 /// What was found, one entry per place.
@@ -82,7 +85,7 @@ impl Corpus {
     }
 
     /// The smallest trace that still differs at `place`, sent anew for each try.
-    async fn shrink(&mut self, both: &Both, index: usize, ask: fn(&str) -> String, place: &str) -> TraceSpec {
+    async fn shrink(&mut self, both: &Both, index: usize, ask: Ask, place: &str) -> TraceSpec {
         let (_, begin, tree) = &mut self.traces[index];
         let mut smallest = tree.current();
         let mut smaller = tree.simplify();
@@ -112,7 +115,7 @@ fn number(name: &str, default: u32) -> u32 {
 }
 
 /// Ways to read one trace; the last changes what Jaeger's memory storage holds, so it comes last and once.
-const READS: [(&str, fn(&str) -> String); 5] = [
+const READS: [(&str, Ask); 5] = [
     ("trace", |id| format!("/api/traces/{id}")),
     ("raw trace", |id| format!("/api/traces/{}?raw=true", id.to_uppercase())),
     ("traces by id", |id| format!("/api/traces?traceID={id:0>32}&traceID=77777&raw=1")),
