@@ -1,7 +1,7 @@
 //! The verdict: the journey laid beside its route, the first owed step weighed, everything that mattered written down.
 
 use crate::{
-    Case, Finding, Outcome, Phase, Route, Says, Stamp, State, Stop, Verdict, Way, Weight, Witness,
+    Case, End, Finding, Outcome, Phase, Route, Says, Stamp, State, Stop, Verdict, Way, Weight, Witness,
     look::Look,
     path::{Path, later},
     spans::Spans,
@@ -56,11 +56,13 @@ impl<'a> Bench<'a> {
             Owed::End => self.end_pending(),
             Owed::Nothing => None,
         };
+        let end = self.end(owed);
         let outcome = match (&answer, owed) {
             (Some(answer), _) => answer.outcome,
+            (None, Owed::Step(_)) if self.spans.is_empty() => Outcome::Undecided,
             (None, Owed::Step(_)) => Outcome::NotBegun,
             (None, Owed::End) => Outcome::UnderWay,
-            (None, _) if self.path.end.as_ref().is_some_and(|e| !e.end.good) => Outcome::Stopped,
+            (None, _) if end.is_some_and(|e| !e.good) => Outcome::Stopped,
             (None, _) => Outcome::Arrived,
         };
         let mut findings = self.background();
@@ -79,7 +81,7 @@ impl<'a> Bench<'a> {
             subject: self.case.subject.clone(),
             traces: self.spans.traces(self.case),
             outcome,
-            end: self.path.end.as_ref().map(|e| e.end.name.clone()),
+            end: end.map(|e| e.name.clone()),
             stamps: self.stamps(owed, outcome, stop.as_ref()),
             alternative: self.way(owed, outcome, stop.as_ref()),
             value: value(&self.spans, self.route, &self.path, self.witnesses, outcome),
@@ -105,6 +107,13 @@ impl<'a> Bench<'a> {
         }
         let awaited = self.route.ends.iter().any(|e| e.deadline.is_some());
         if !ended && awaited { Owed::End } else { Owed::Nothing }
+    }
+
+    /// The end that was reached; a way whose steps are all done leads to its own.
+    fn end(&self, owed: Owed) -> Option<&'a End> {
+        let led = || self.path.way.as_ref().filter(|_| owed == Owed::Nothing).and_then(|w| w.way.end());
+        let led = || self.route.ends.iter().find(|e| led() == Some(e.name.as_str()));
+        self.path.end.as_ref().map(|e| e.end).or_else(led)
     }
 
     fn says_not_seen(&self, name: &str) -> bool {

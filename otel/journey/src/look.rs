@@ -88,6 +88,11 @@ impl<'a> Look<'a> {
         self.own().filter_map(|n| spans.start(n)).min()
     }
 
+    /// The latest span that shows that it began.
+    pub(crate) fn newest(&self, spans: &Spans<'a>) -> Option<Node<'a>> {
+        self.begun.iter().copied().max_by_key(|n| (spans.start(*n), *n))
+    }
+
     /// The span that decided how it ended.
     pub(crate) fn decider(&self, spans: &Spans<'a>) -> Option<Node<'a>> {
         let gave_up = self.gave_up.first().copied();

@@ -16,6 +16,8 @@ pub(crate) struct Path<'a> {
     pub(crate) told: Vec<bool>,
     pub(crate) way: Option<Taken<'a>>,
     pub(crate) end: Option<Reached<'a>>,
+    /// There is no span at all.
+    mute: bool,
 }
 
 /// The other way that was taken.
@@ -43,8 +45,8 @@ impl<'a> Path<'a> {
         let end = reached(spans, route, witnesses);
         let shown = route.alternatives.iter().find_map(|way| {
             let shown = spans.any(&way.when).filter(|_| spans.any(&way.unless).is_none())?;
-            let undone = looks.iter().all(|l| !way.replaces(l.step.name()) || !l.is_done());
-            undone.then_some((way, Some(shown)))
+            let gone_on = || looks.iter().any(|l| way.replaces(l.step.name()) && l.is_done());
+            (!way.unless.is_empty() || !gone_on()).then_some((way, Some(shown)))
         });
         let led = end.as_ref().map(|e| e.end.name.as_str());
         let way = shown.or_else(|| said(route, &looks, witnesses, led).map(|way| (way, None)));
@@ -70,7 +72,12 @@ impl<'a> Path<'a> {
         let by_word = end.as_ref().and_then(|e| e.end.after());
         let name = |i: usize| looks[i].step.name();
         let told = passed_by_word(route, by_word, witnesses, name);
-        Self { looks, passed, told, way, end }
+        Self { looks, passed, told, way, end, mute: spans.is_empty() }
+    }
+
+    /// It came to an end, as a witness says, and not a span of it is there: nothing can be asked of its steps.
+    fn is_all_word(&self) -> bool {
+        self.mute && self.end.is_some()
     }
 
     /// It is not owed: done, replaced, or optional and never begun.
@@ -81,7 +88,7 @@ impl<'a> Path<'a> {
             .as_ref()
             .is_some_and(|w| w.way.replaces(look.step.name()) || w.way.after() == look.step.name());
         let idle = look.step.optional && !look.has_own() && look.handoffs.is_empty();
-        self.passed[i] || self.told[i] || other || idle
+        self.passed[i] || self.told[i] || other || idle || self.is_all_word()
     }
 
     /// Until when the steps before `i` were at work, or may have been.
@@ -173,7 +180,8 @@ fn said<'a>(
     end: Option<&str>,
 ) -> Option<&'a Alternative> {
     route.alternatives.iter().find(|way| {
-        let undone = looks.iter().all(|l| !way.replaces(l.step.name()) || !l.is_done());
+        let undone =
+            !way.unless.is_empty() || looks.iter().all(|l| !way.replaces(l.step.name()) || !l.is_done());
         let leads = end.is_some() && way.end() == end;
         let shown = leads
             || witnesses.iter().any(|w| match &w.says {

@@ -84,7 +84,8 @@ pub struct Alternative {
     instead_of: Vec<Spanned<String>>,
     /// Spans that show that this way was taken.
     pub when: Vec<Mark>,
-    /// Spans that show that it was not, whatever `when` says.
+    /// Spans that show that it was not, whatever `when` says. Where there are none, that one of the replaced steps was
+    /// done shows it.
     #[serde(default)]
     pub unless: Vec<Mark>,
     #[serde(default)]
@@ -160,6 +161,9 @@ pub struct Mark {
     /// Its kind; any when not given.
     #[serde(default)]
     pub kind: Option<Kind>,
+    /// Whether it ended in error; where only what ended well counts, a mark must say `true` to count in error, too.
+    #[serde(default)]
+    pub error: Option<bool>,
     /// Attributes with their values as text; of several values one must hold.
     #[serde(default)]
     pub attributes: BTreeMap<String, AnyOf>,
@@ -338,6 +342,7 @@ impl Mark {
         self.service == span.service
             && self.span == span.name
             && self.kind.is_none_or(|kind| kind == span.kind)
+            && self.error.is_none_or(|error| error == span.error)
             && self
                 .attributes
                 .iter()

@@ -113,7 +113,8 @@ fn paid(verdict: &Verdict, route: &Route) -> Option<String> {
     let words = &route.value.as_ref()?.words;
     let sum = money(value.amount_minor, &value.currency);
     let good = verdict.outcome == Outcome::Arrived;
-    if verdict.outcome == Outcome::Undecided && verdict.end.is_some() {
+    let rested = route.ends.iter().any(|e| e.good && verdict.end.as_ref() == Some(&e.name));
+    if rested && verdict.outcome != Outcome::Arrived {
         return None;
     }
     match (value.taken?, value.returned) {

@@ -59,13 +59,16 @@ impl<'a> Spans<'a> {
 
     /// The spans that fit one of `marks`, each once, in their own order.
     pub(crate) fn marked(&self, marks: &[Mark]) -> Vec<Node<'a>> {
-        let mut found: Vec<usize> = marks
-            .iter()
-            .flat_map(|mark| {
-                let named = self.named.get(&(mark.service.as_str(), mark.span.as_str()));
-                named.into_iter().flatten().copied().filter(|i| mark.fits(self.nodes[*i].span))
-            })
-            .collect();
+        self.fitting(marks, |_, _| true)
+    }
+
+    fn fitting(&self, marks: &[Mark], also: impl Fn(&Mark, &Span) -> bool) -> Vec<Node<'a>> {
+        let mut found: Vec<usize> = Vec::new();
+        for mark in marks {
+            let named = self.named.get(&(mark.service.as_str(), mark.span.as_str()));
+            let fits = |i: &usize| mark.fits(self.nodes[*i].span) && also(mark, self.nodes[*i].span);
+            found.extend(named.into_iter().flatten().copied().filter(fits));
+        }
         found.sort_unstable();
         found.dedup();
         found.into_iter().map(|i| self.nodes[i]).collect()
@@ -75,9 +78,14 @@ impl<'a> Spans<'a> {
         self.marked(marks).first().copied()
     }
 
-    /// The first of those that did not end in error.
+    /// The first of those that did not end in error, unless the mark asks for that.
     pub(crate) fn well(&self, marks: &[Mark]) -> Option<Node<'a>> {
-        self.marked(marks).into_iter().find(|n| !n.span.error)
+        let well = |mark: &Mark, span: &Span| !span.error || mark.error == Some(true);
+        self.fitting(marks, well).first().copied()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
     }
 
     pub(crate) fn parent(&self, node: Node<'a>) -> Option<Node<'a>> {

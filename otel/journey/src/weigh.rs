@@ -121,9 +121,9 @@ impl<'a> Question<'_, 'a> {
                 Weight::Outweighed,
             ));
         }
-        if let Some(span) = self.look.begun.last() {
+        if let Some(span) = self.look.newest(self.spans) {
             ground.findings.push(self.of_span(
-                *span,
+                span,
                 &format!("shows that it began; it may take {limit}"),
                 Weight::Decisive,
             ));
@@ -155,7 +155,7 @@ impl<'a> Question<'_, 'a> {
         }
         let witness =
             self.witnesses.iter().find(|w| matches!(&w.says, Says::NotSeen { step } if step == name))?;
-        let sent = self.look.handoffs.iter().any(|h| h.fate != Fate::Promised);
+        let sent = !self.look.handoffs.is_empty();
         let (phase, cause) =
             if sent { (Phase::NotReceived, "not_received") } else { (Phase::NotSent, "not_sent") };
         let words = self.way_lost(phase);
@@ -179,8 +179,8 @@ impl<'a> Question<'_, 'a> {
             .unwrap_or_else(|| format!("it was taken over, and nothing came of it within {limit}"));
         let mut ground =
             self.ground(Outcome::Stopped, Phase::NotFinished, Some("no_word".to_owned()), Some(words));
-        if let Some(span) = self.look.begun.last() {
-            ground.findings.push(self.of_span(*span, "shows that it began", Weight::Decisive));
+        if let Some(span) = self.look.newest(self.spans) {
+            ground.findings.push(self.of_span(span, "shows that it began", Weight::Decisive));
         } else if let Some(handoff) = unseen {
             ground.findings.push(self.of_span(
                 handoff.node,
@@ -217,7 +217,9 @@ impl<'a> Question<'_, 'a> {
         let failed = self.look.handoffs.iter().filter(|h| h.fate == Fate::Failed).max_by_key(|h| h.node);
         let (phase, cause) = match failed {
             Some(_) => (Phase::NotReceived, "not_received"),
-            None if sender.is_empty() => (Phase::NotReceived, "not_received"),
+            None if sender.is_empty() || !self.look.handoffs.is_empty() => {
+                (Phase::NotReceived, "not_received")
+            }
             None if sends == Word::Lossy => (Phase::NotReceived, "no_word"),
             None => (Phase::NotSent, "not_sent"),
         };
@@ -279,7 +281,9 @@ impl<'a> Question<'_, 'a> {
     fn absence(&self, services: &[&str], since: u64, word: Word) -> Finding {
         let who = list(services);
         let says = match word {
-            Word::Heard if since > 0 => format!("no span of {who} for it, while {who} was heard of since"),
+            Word::Heard if since > 0 => {
+                format!("no span of {who} shows that it was done, while {who} was heard of since")
+            }
             _ => format!("no span of {who} shows that it was done"),
         };
         self.finding("the trace store", says, Weight::Supporting)
@@ -302,8 +306,12 @@ impl<'a> Question<'_, 'a> {
                 let tries = if tries > 1 { format!(", tried {tries} times") } else { String::new() };
                 format!("{who} could not hand it on{tries}{why}")
             }
-            (_, None) => {
+            (_, None) if self.look.handoffs.is_empty() => {
                 format!("nothing shows that it got there within {}", people(self.look.limit(self.route)))
+            }
+            (_, None) => {
+                let limit = people(self.look.limit(self.route));
+                format!("{} handed it on, and nothing shows that it got there within {limit}", list(&senders))
             }
         }
     }

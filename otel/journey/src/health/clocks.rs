@@ -95,7 +95,8 @@ fn blame(all: &[Pair<'_>], wrong: &BTreeMap<Pair<'_>, (i128, usize, Option<&str>
         if !told.insert(service) {
             continue;
         }
-        let off = people(std::time::Duration::from_nanos(u64::try_from(ahead.abs()).unwrap_or(u64::MAX)));
+        let tenths = u64::try_from((ahead.abs() + 50_000_000) / 100_000_000).unwrap_or_default();
+        let off = people(std::time::Duration::from_millis(tenths.saturating_mul(100)));
         let side = if ahead > 0 { "ahead of" } else { "behind" };
         let detail = format!("its clock is {off} {side} {}", whose(other));
         for _ in 0..*count {

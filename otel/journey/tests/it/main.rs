@@ -1,0 +1,5 @@
+//! The engine through its public face: real traces, made-up ones with witnesses, and what must hold of any.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod made_up;
+mod real;
