@@ -52,12 +52,12 @@ fn ahead(caller: &Span, span: &Span) -> Option<i128> {
     }
     let (from, to) = (i128::from(caller.start_ns), i128::from(caller.end_ns.max(caller.start_ns)));
     let start = i128::from(span.start_ns);
-    Some(match () {
-        () if start < from => start - from,
-        // A message may wait as long as it likes.
-        () if call && start > to => start - to,
-        () => 0,
-    })
+    match () {
+        () if start < from => Some(start - from),
+        () if call => Some((start - to).max(0)),
+        // A message may wait as long as it likes: that it came later proves nothing.
+        () => None,
+    }
 }
 
 fn read<'a>(
