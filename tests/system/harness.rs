@@ -63,6 +63,9 @@ impl Fleet {
     pub(crate) fn at(data: &Path, arguments: &[&str]) -> Self {
         let mut command = waybill(["up", "--ports", "auto", "--until-stdin-closes", "--data"]);
         command.arg(data);
+        for setting in crate::backend::settings(data) {
+            command.args(["--env", &setting]);
+        }
         for setting in BRISK {
             command.args(["--env", setting]);
         }
@@ -198,7 +201,10 @@ pub(crate) fn waybill<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(arguments: I) 
     // What the developer's shell exports must not change a test.
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
-        if ["OTEL_", "WAYBILL_", "RUST_LOG", "DATABASE_URL", "PORTS"].iter().any(|p| name.starts_with(p)) {
+        if ["OTEL_", "WAYBILL_", "RUST_LOG", "DATABASE_URL", "NATS_", "PORTS"]
+            .iter()
+            .any(|p| name.starts_with(p))
+        {
             command.env_remove(name);
         }
     }

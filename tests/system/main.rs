@@ -4,7 +4,10 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
+mod backend;
 mod customer;
+#[path = "../../services/chassis/tests/it/engines.rs"]
+mod engines;
 mod harness;
 
 mod browser;

@@ -71,7 +71,8 @@ impl Tokens {
         let mut secret = [0; 32];
         rand::rng().fill_bytes(&mut secret);
         let secret: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
-        let mut tx = database.begin().await?;
+        // Processes that start together must agree on one key.
+        let mut tx = database.begin_for("signing key").await?;
         let known: Option<(String, String)> =
             sqlx::query_as("SELECT key_id, secret FROM signing_keys ORDER BY created_ms DESC LIMIT 1")
                 .fetch_optional(&mut *tx)

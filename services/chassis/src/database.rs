@@ -1,69 +1,74 @@
-//! The service's database: one writer, several readers, slow and failed statements as spans of the order they serve.
+//! The service's database: SQLite or PostgreSQL, slow and failed statements as spans of the order they serve.
 //!
-//! SQLite today. The pools are sqlx's `Any` and the SQL uses `$1` placeholders and portable types only, so that PostgreSQL
-//! is another URL and not another code path. What differs lives in this file: pragmas, the single writer, `BEGIN IMMEDIATE`.
+//! The pools are sqlx's `Any` and the SQL uses `$1` placeholders and portable types only, so that PostgreSQL is another URL
+//! and not another code path. What differs lives here and below:
 //!
-//! Durability: WAL with `synchronous=FULL`. A commit that returned is in the log on disk, so neither `kill -9` nor a power
-//! cut takes back what was acknowledged. `WAYBILL_DATABASE_SYNC=normal` saves the fsync per commit (about a millisecond):
-//! still safe against a killed process, no longer against a power cut.
+//! | | SQLite | PostgreSQL |
+//! |--|--|--|
+//! | writers | one at a time, in order of arrival (`BEGIN IMMEDIATE`) | many; one at a time for each order or other key ([`Database::begin_for`]) |
+//! | processes of one service | one | several; work is claimed ([`Claims`]) |
+//! | durability | WAL with `synchronous=FULL` | the server's `synchronous_commit` |
+//! | away | – | requests get 503, readiness says no, and all goes on once it is back |
+//!
+//! With SQLite a commit that returned is in the log on disk, so neither `kill -9` nor a power cut takes back what was
+//! acknowledged. `WAYBILL_DATABASE_SYNC=normal` saves the fsync per commit (about a millisecond): still safe against a
+//! killed process, no longer against a power cut.
 
 use std::{
     future::Future,
     ops::{Deref, DerefMut},
-    path::Path,
     sync::{
-        Arc, Once,
-        atomic::{AtomicU64, Ordering},
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use sqlx::{
-    Any, AnyConnection, AnyPool, Executor, Transaction,
-    any::{AnyPoolOptions, install_default_drivers},
-    migrate::Migrator,
-};
+use sqlx::{Any, AnyConnection, AnyPool, Transaction, migrate::Migrator};
 use tokio::sync::Notify;
 
 use crate::Settings;
 
+mod claims;
+mod open;
+
+pub(crate) use claims::Claims;
+pub use open::OpenError;
+use open::Target;
+
 /// Both pools of a service. Clones are cheap and share them.
 #[derive(Debug, Clone)]
 pub struct Database {
-    url: Arc<str>,
+    target: Arc<Target>,
     write: AnyPool,
     read: AnyPool,
+    claims: Arc<Claims>,
 }
 
 /// A write transaction. Dropped without [`Tx::commit`], it rolls back.
 #[derive(Debug)]
 pub struct Tx {
     inner: Transaction<'static, Any>,
+    engine: Engine,
+    /// Keys that nobody else writes for, until the end of the transaction.
+    keys: Vec<String>,
     wake: Vec<Arc<Notify>>,
     quiet: bool,
 }
 
-/// Why the database could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The folder of the file cannot be made.
-    #[error("cannot create the folder of DATABASE_URL={url}; choose a writable one")]
-    Folder {
-        /// The setting.
-        url: String,
-        /// The cause.
-        #[source]
-        source: std::io::Error,
-    },
-    /// It cannot be opened, or its tables not be brought up to date.
-    #[error("cannot prepare the database DATABASE_URL={url}")]
-    Migrate {
-        /// The setting.
-        url: String,
-        /// The cause.
-        #[source]
-        source: sqlx::migrate::MigrateError,
-    },
+/// A service's own tables.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Migrations {
+    pub(crate) portable: &'static Migrator,
+    /// Where PostgreSQL needs other words.
+    pub(crate) postgres: Option<&'static Migrator>,
+}
+
+/// What the URL names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Engine {
+    Sqlite,
+    Postgres,
 }
 
 /// Gives a statement its span: `sqlx::query(...).execute(&mut *tx).traced("INSERT orders")`.
@@ -72,87 +77,75 @@ pub trait Traced<T>: Future<Output = Result<T, sqlx::Error>> + Sized {
     /// is a span when the statement failed or took at least `WAYBILL_DATABASE_SPANS_FROM`.
     fn traced(self, summary: &'static str) -> impl Future<Output = Result<T, sqlx::Error>> {
         let from = Duration::from_micros(SPANS_FROM_US.load(Ordering::Relaxed));
-        let statement = telemetry::database::Statement { system: "sqlite", summary, from };
-        telemetry::database::traced(statement, self, |e| (error_type(e), e.to_string()))
+        let system = if POSTGRES.load(Ordering::Relaxed) { "postgresql" } else { "sqlite" };
+        let statement = telemetry::database::Statement { system, summary, from };
+        telemetry::database::traced(statement, limited(self), |e| (error_type(e), e.to_string()))
     }
 }
 
 /// `WAYBILL_DATABASE_SPANS_FROM` in microseconds; one for the process, as telemetry is.
 static SPANS_FROM_US: AtomicU64 = AtomicU64::new(20_000);
+/// `WAYBILL_DATABASE_TIMEOUT`; for PostgreSQL only.
+static LIMIT_MS: AtomicU64 = AtomicU64::new(10_000);
+static POSTGRES: AtomicBool = AtomicBool::new(false);
 static CHASSIS: Migrator = sqlx::migrate!("./migrations");
-static DRIVERS: Once = Once::new();
 
 // === impl Database ===
 
 impl Database {
-    /// Reads `DATABASE_URL` (default `sqlite://data/<service>.db`). Nothing is opened yet.
+    /// Reads `DATABASE_URL` (default `sqlite://data/<service>.db`) or `DATABASE_URL_FILE`. Nothing is opened yet.
     pub(crate) fn from_settings(settings: &Settings, service: &str) -> Self {
-        DRIVERS.call_once(install_default_drivers);
-        let url = settings.text("DATABASE_URL", &format!("sqlite://data/{service}.db"));
-        let sync = match settings.text("WAYBILL_DATABASE_SYNC", "full").as_str() {
-            "normal" => "PRAGMA synchronous=NORMAL",
-            "full" => "PRAGMA synchronous=FULL",
-            _ => {
-                settings.reject("WAYBILL_DATABASE_SYNC", "must be full or normal");
-                "PRAGMA synchronous=FULL"
-            }
-        };
         let from = settings.duration("WAYBILL_DATABASE_SPANS_FROM", "20ms");
         SPANS_FROM_US.store(u64::try_from(from.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
-        let full = match url.strip_prefix("sqlite://") {
-            Some(_) if url.contains('?') => url.clone(),
-            Some(_) => format!("{url}?mode=rwc"),
-            None => {
-                settings.reject("DATABASE_URL", "must begin with sqlite://");
-                "sqlite://?mode=memory".to_owned()
-            }
-        };
-        // SQLite has one writer at a time. A pool of one queues writers in order of arrival, where SQLite itself would have
-        // them poll with growing sleeps.
-        let (write, read) = (pool(&full, 1, sync), pool(&full, 4, sync));
-        match (write, read) {
-            (Ok(write), Ok(read)) => Self { url: url.into(), write, read },
-            (Err(e), _) | (_, Err(e)) => {
-                settings.reject("DATABASE_URL", e);
-                let memory = pool_of("sqlite://?mode=memory", 1, sync);
-                Self { url: url.into(), write: memory.clone(), read: memory }
-            }
-        }
+        let target = Target::from_settings(settings, service);
+        let (write, read) = target.pools(settings).unwrap_or_else(|e| {
+            settings.reject("DATABASE_URL", e);
+            open::in_memory()
+        });
+        let shared = target.engine == Engine::Postgres;
+        POSTGRES.store(shared, Ordering::Relaxed);
+        let claims = Claims::new(shared.then(|| target.full.clone()), service);
+        Self { target: target.into(), write, read, claims: claims.into() }
     }
 
-    /// Creates the file and brings the chassis's and the service's tables up to date.
+    /// Creates SQLite's file or reaches PostgreSQL's server, and brings the chassis's and the service's tables up to date.
     ///
     /// # Errors
-    /// [`OpenError`] names the setting and the cause.
-    pub(crate) async fn prepare(&self, service: Option<&'static Migrator>) -> Result<(), OpenError> {
-        let url = self.url.to_string();
-        let file = self.url.trim_start_matches("sqlite://").split('?').next().unwrap_or_default();
-        if let Some(folder) = Path::new(file).parent().filter(|f| !f.as_os_str().is_empty()) {
-            let made = tokio::fs::create_dir_all(folder).await;
-            made.map_err(|source| OpenError::Folder { url: url.clone(), source })?;
-        }
+    /// [`OpenError`] names the setting, without its password, and the cause.
+    pub(crate) async fn prepare(&self, service: Option<Migrations>) -> Result<(), OpenError> {
+        self.target.reach().await?;
         // Each set of migrations has its own ledger: a service and the chassis number theirs independently.
         let ours = Migrator {
             migrations: CHASSIS.migrations.clone(),
             table_name: "_chassis_migrations".into(),
             ..Migrator::DEFAULT
         };
-        let ours = ours.run(&self.write).await;
-        ours.map_err(|source| OpenError::Migrate { url: url.clone(), source })?;
-        if let Some(theirs) = service {
-            theirs.run(&self.write).await.map_err(|source| OpenError::Migrate { url, source })?;
+        self.target.migrate(&ours, &self.write).await?;
+        match service {
+            Some(theirs) => self.target.migrate(theirs.of(self.target.engine), &self.write).await,
+            None => Ok(()),
         }
-        Ok(())
     }
 
-    /// Begins a write transaction. The writer's lock is taken at once, so that a transaction that read first cannot fail
-    /// when it writes.
+    /// Begins a write transaction. With SQLite the writer's lock is taken at once, so that a transaction that read first
+    /// cannot fail when it writes. With PostgreSQL others write at the same time: whoever decides by what it has read uses
+    /// [`Database::begin_for`].
     ///
     /// # Errors
-    /// Those of sqlx: the writer is busy for longer than the pool waits, or the database is gone.
+    /// Those of sqlx: no connection is free for longer than the pool waits, or the database is gone.
     pub async fn begin(&self) -> Result<Tx, sqlx::Error> {
-        let inner = self.write.begin_with("BEGIN IMMEDIATE").traced("BEGIN").await?;
-        Ok(Tx { inner, wake: Vec::new(), quiet: false })
+        Ok(self.tx(self.write.begin_with(self.target.engine.begin()).traced("BEGIN").await?, false))
+    }
+
+    /// As [`Database::begin`]; until it ends nobody else, in any process, has a transaction for the same `key`: what it
+    /// reads about an order stays true until it commits.
+    ///
+    /// # Errors
+    /// As [`Database::begin`].
+    pub async fn begin_for(&self, key: &str) -> Result<Tx, sqlx::Error> {
+        let mut tx = self.begin().await?;
+        tx.alone_for(key).await?;
+        Ok(tx)
     }
 
     /// As [`Database::begin`], for bookkeeping that belongs to no order: without spans.
@@ -160,8 +153,27 @@ impl Database {
     /// # Errors
     /// As [`Database::begin`].
     pub async fn begin_quiet(&self) -> Result<Tx, sqlx::Error> {
-        let inner = self.write.begin_with("BEGIN IMMEDIATE").await?;
-        Ok(Tx { inner, wake: Vec::new(), quiet: true })
+        Ok(self.tx(limited(self.write.begin_with(self.target.engine.begin())).await?, true))
+    }
+
+    fn tx(&self, inner: Transaction<'static, Any>, quiet: bool) -> Tx {
+        Tx { inner, engine: self.target.engine, keys: Vec::new(), wake: Vec::new(), quiet }
+    }
+
+    /// Whether this process is the one that does `work`, where only one of a service's processes may. Ask before each step:
+    /// another takes over when this one has died or lost the database.
+    pub async fn leads(&self, work: &'static str) -> bool {
+        match self.claims.leads(work).await {
+            Ok(leads) => leads,
+            Err(e) => {
+                tracing::warn!(work, error = %e, "cannot tell who does this; not done for now");
+                false
+            }
+        }
+    }
+
+    pub(crate) fn claims(&self) -> &Arc<Claims> {
+        &self.claims
     }
 
     /// Connections for reading outside a transaction.
@@ -171,8 +183,31 @@ impl Database {
 
     /// Closes both pools; the last one out folds SQLite's log into the file.
     pub(crate) async fn close(&self) {
+        self.claims.close().await;
         self.read.close().await;
         self.write.close().await;
+    }
+}
+
+// === impl Engine ===
+
+impl Engine {
+    fn begin(self) -> &'static str {
+        match self {
+            Self::Sqlite => "BEGIN IMMEDIATE",
+            Self::Postgres => "BEGIN",
+        }
+    }
+}
+
+// === impl Migrations ===
+
+impl Migrations {
+    fn of(self, engine: Engine) -> &'static Migrator {
+        match engine {
+            Engine::Sqlite => self.portable,
+            Engine::Postgres => self.postgres.unwrap_or(self.portable),
+        }
     }
 }
 
@@ -185,11 +220,30 @@ impl Tx {
     /// Those of sqlx; nothing was written then.
     pub async fn commit(self) -> Result<(), sqlx::Error> {
         if self.quiet {
-            self.inner.commit().await?;
+            limited(self.inner.commit()).await?;
         } else {
             self.inner.commit().traced("COMMIT").await?;
         }
         self.wake.iter().for_each(|n| n.notify_one());
+        Ok(())
+    }
+
+    /// Waits until nobody else has a transaction for `key`, and keeps others waiting until this one ends. Take more than one
+    /// key in the same order everywhere.
+    ///
+    /// # Errors
+    /// Those of sqlx.
+    pub async fn alone_for(&mut self, key: &str) -> Result<(), sqlx::Error> {
+        // SQLite's only writer is alone already.
+        if self.engine == Engine::Sqlite || self.keys.iter().any(|k| k == key) {
+            return Ok(());
+        }
+        sqlx::query("SELECT 1 FROM pg_advisory_xact_lock(hashtextextended($1, 0))")
+            .bind(key)
+            .execute(&mut *self.inner)
+            .traced("LOCK")
+            .await?;
+        self.keys.push(key.to_owned());
         Ok(())
     }
 
@@ -215,31 +269,18 @@ impl DerefMut for Tx {
 
 impl<T, F: Future<Output = Result<T, sqlx::Error>>> Traced<T> for F {}
 
-fn pool(url: &str, size: u32, sync: &'static str) -> Result<AnyPool, sqlx::Error> {
-    options(size, sync).connect_lazy(url)
+/// Runs a statement for as long as it may take: a server behind a partition never answers. SQLite always does.
+pub(crate) async fn limited<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    if !POSTGRES.load(Ordering::Relaxed) {
+        return work.await;
+    }
+    let limit = Duration::from_millis(LIMIT_MS.load(Ordering::Relaxed));
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(too_slow()))
 }
 
-fn pool_of(url: &str, size: u32, sync: &'static str) -> AnyPool {
-    #[expect(clippy::expect_used, reason = "a constant URL that parses")]
-    pool(url, size, sync).expect("the in-memory URL parses")
-}
-
-fn options(size: u32, sync: &'static str) -> AnyPoolOptions {
-    AnyPoolOptions::new()
-        .max_connections(size)
-        .acquire_timeout(Duration::from_secs(10))
-        // A connection is a file handle here: nothing to test before use, nothing to retire.
-        .test_before_acquire(false)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .after_connect(move |connection, _| {
-            Box::pin(async move {
-                connection.execute("PRAGMA busy_timeout=5000").await?;
-                connection.execute("PRAGMA journal_mode=WAL").await?;
-                connection.execute(sync).await?;
-                Ok(())
-            })
-        })
+fn too_slow() -> sqlx::Error {
+    let text = "the database did not answer within WAYBILL_DATABASE_TIMEOUT";
+    sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, text))
 }
 
 /// SQLite's or PostgreSQL's own code where there is one, else the kind of failure.

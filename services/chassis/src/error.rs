@@ -305,8 +305,26 @@ impl From<sqlx::Error> for Error {
             sqlx::Error::PoolTimedOut => {
                 Self::new(Kind::Unavailable, "the database is busy").typed("database-busy").source(e)
             }
+            _ if is_away(&e) => {
+                Self::new(Kind::Unavailable, "the database is away").typed("database-away").source(e)
+            }
             _ => Self::internal(e).typed("database"),
         }
+    }
+}
+
+/// The database cannot be reached now, or had to give the transaction up: the same call may well succeed later.
+fn is_away(e: &sqlx::Error) -> bool {
+    match e {
+        sqlx::Error::Io(_) | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => true,
+        // PostgreSQL, Appendix A: connection exceptions, read-only standby, serialization failure and deadlock, no
+        // resources, operator intervention.
+        sqlx::Error::Database(e) => e.code().is_some_and(|code| {
+            code.len() == 5
+                && (matches!(&*code, "25006" | "40001" | "40P01")
+                    || ["08", "53", "57"].iter().any(|class| code.starts_with(class)))
+        }),
+        _ => false,
     }
 }
 

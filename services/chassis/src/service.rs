@@ -14,6 +14,7 @@ use crate::{
     bus::{Bus, Consumer, Message},
     channel::{self, Channel},
     client::{self, Http},
+    database::Migrations,
     error::Error,
 };
 
@@ -54,7 +55,7 @@ pub struct App {
     pub(crate) grpc: Option<Routes>,
     pub(crate) grpc_names: Vec<&'static str>,
     pub(crate) descriptors: Vec<&'static [u8]>,
-    pub(crate) migrations: Option<&'static Migrator>,
+    pub(crate) migrations: Option<Migrations>,
     pub(crate) first: Vec<First>,
     pub(crate) workers: Vec<(&'static str, Work)>,
     pub(crate) consumers: Vec<Arc<dyn Consumer>>,
@@ -152,7 +153,14 @@ impl App {
     /// The service's own tables: `sqlx::migrate!()`, run at start.
     #[must_use]
     pub fn migrations(mut self, migrator: &'static Migrator) -> Self {
-        self.migrations = Some(migrator);
+        self.migrations = Some(Migrations { portable: migrator, postgres: None });
+        self
+    }
+
+    /// As [`App::migrations`], where PostgreSQL needs other words: `sqlx::migrate!("./migrations/postgres")`.
+    #[must_use]
+    pub fn migrations_by_engine(mut self, sqlite: &'static Migrator, postgres: &'static Migrator) -> Self {
+        self.migrations = Some(Migrations { portable: sqlite, postgres: Some(postgres) });
         self
     }
 

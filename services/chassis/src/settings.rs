@@ -52,6 +52,30 @@ impl Settings {
         self.values.get(name).map(|v| v.trim()).filter(|v| !v.is_empty())
     }
 
+    /// A text that may hold a password: the variable, or the file that `<name>_FILE` names, its first and last blanks cut.
+    /// `None` where both are unset or empty.
+    pub fn secret(&self, name: &str) -> Option<String> {
+        let variable = format!("{name}_FILE");
+        match (self.optional(name), self.optional(&variable)) {
+            (given, None) => given.map(str::to_owned),
+            (Some(_), Some(file)) => {
+                self.note(&variable, file, format!("{name} is set, too; unset one of them"));
+                None
+            }
+            (None, Some(file)) => match std::fs::read_to_string(file) {
+                Ok(text) if text.trim().is_empty() => {
+                    self.note(&variable, file, "the file is empty");
+                    None
+                }
+                Ok(text) => Some(text.trim().to_owned()),
+                Err(e) => {
+                    self.note(&variable, file, format!("{e}; name a readable file"));
+                    None
+                }
+            },
+        }
+    }
+
     /// A duration with its unit, such as `45s`, `300ms`, `1m 30s`; above zero.
     pub fn duration(&self, name: &str, default: &str) -> Duration {
         let parse = |text: &str| match humantime::parse_duration(text) {
@@ -116,8 +140,11 @@ impl Settings {
 
     /// Notes that `name` cannot be used: for rules that only a service knows.
     pub fn reject(&self, name: &str, why: impl Display) {
-        let text = self.optional(name).unwrap_or_default().to_owned();
-        self.note(name, &text, why);
+        match self.optional(name) {
+            // It came from a file, whose content is a secret.
+            None if self.optional(&format!("{name}_FILE")).is_some() => self.note(name, "…", why),
+            text => self.note(name, &masked(text.unwrap_or_default()), why),
+        }
     }
 
     /// The bad values found by the getters so far, as one error.
@@ -149,7 +176,19 @@ impl Settings {
     }
 }
 
+/// A URL to be shown: its password is masked, however badly it is escaped.
+pub(crate) fn masked(text: &str) -> String {
+    let masked = || {
+        let (scheme, rest) = text.split_once("://")?;
+        let (user, host) = rest.rsplit_once('@')?;
+        let (user, _) = user.split_once(':')?;
+        Some(format!("{scheme}://{user}:***@{host}"))
+    };
+    masked().unwrap_or_else(|| text.to_owned())
+}
+
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 
@@ -183,6 +222,39 @@ mod tests {
         for name in ["D=", "Z=", "N=", "U=", "A=", "W="] {
             assert!(text.contains(name), "{name} missing in {text}");
         }
+    }
+
+    #[test]
+    fn a_password_is_never_shown() {
+        for (given, shown) in [
+            ("postgres://u:secret@h:5432/d", "postgres://u:***@h:5432/d"),
+            ("postgres://u:s@cret@h/d", "postgres://u:***@h/d"),
+            ("postgres://u:s/cret@h/d", "postgres://u:***@h/d"),
+            ("nats://:secret@h", "nats://:***@h"),
+            ("postgres://u@h/d", "postgres://u@h/d"),
+            ("sqlite://data/auth.db", "sqlite://data/auth.db"),
+            ("nonsense", "nonsense"),
+        ] {
+            assert_eq!(masked(given), shown);
+        }
+        let s = Settings::from_pairs([("DATABASE_URL", "mysql://u:secret@h/d")]);
+        s.reject("DATABASE_URL", "must not be");
+        assert!(!s.check().unwrap_err().to_string().contains("secret"));
+    }
+
+    #[test]
+    fn a_secret_may_lie_in_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("url");
+        std::fs::write(&file, "postgres://u:p@h/d\n").unwrap();
+        let file = file.to_str().unwrap();
+        let s = Settings::from_pairs([("DATABASE_URL_FILE", file)]);
+        assert_eq!(s.secret("DATABASE_URL").as_deref(), Some("postgres://u:p@h/d"));
+        assert_eq!(s.check(), Ok(()));
+        let missing = Settings::from_pairs([("X_FILE", "/nowhere"), ("Y_FILE", file), ("Y", "1")]);
+        assert_eq!((missing.secret("X"), missing.secret("Y")), (None, None));
+        let text = missing.check().unwrap_err().to_string();
+        assert!(text.contains("X_FILE") && text.contains("Y_FILE"), "{text}");
     }
 
     #[test]

@@ -96,7 +96,7 @@ impl Book {
 
     /// The assignment of an order, begun now if it was not before.
     pub(crate) async fn begin(&self, accepted: OrderAccepted) -> Result<Assignment, sqlx::Error> {
-        let mut tx = self.database.begin().await?;
+        let mut tx = self.database.begin_for(&accepted.order_id).await?;
         if let Some(known) = load(&mut tx, &accepted.order_id).await? {
             return Ok(known);
         }
@@ -126,7 +126,7 @@ impl Book {
 
     /// A courier rides: the order will not be given up any more.
     pub(crate) async fn assigned(&self, order_id: &str, courier: &Courier) -> Result<(), AssignError> {
-        let mut tx = self.database.begin().await?;
+        let mut tx = self.database.begin_for(order_id).await?;
         check(&mut tx, order_id, State::Assigned).await?;
         sqlx::query(
             "UPDATE assignments SET state = 'assigned', assignment_id = $2, courier_id = $3, ride_ms = $4, \
@@ -159,7 +159,7 @@ impl Book {
     }
 
     async fn turn(&self, order_id: &str, next: State, reason: &str, tell: bool) -> Result<(), AssignError> {
-        let mut tx = self.database.begin().await?;
+        let mut tx = self.database.begin_for(order_id).await?;
         let known = check(&mut tx, order_id, next).await?;
         if known.state == next {
             return Ok(());

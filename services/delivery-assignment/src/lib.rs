@@ -91,7 +91,7 @@ fn app(start: &Start) -> App {
         fleet: Fleet::new(start.partner("courier-fleet"), deadline),
         tracking: TrackingClient::new(start.grpc("tracking")),
         resilient: start.resilient(),
-        errands: Errands::new("assignments", 64),
+        errands: Errands::new("assignments", 64, &start.database),
     };
     let at_work = desk.clone();
     App::new()

@@ -102,7 +102,9 @@ impl Book {
 
     /// Gives the order to the first customer whose token has been verified.
     pub(crate) async fn claim(&self, order_id: &str, claim: &Claim<'_>) -> Result<Claimed, FrontError> {
-        let mut tx = self.database.begin().await?;
+        // The customer's key and the order are both decided upon: nobody else may, in this order.
+        let mut tx = self.database.begin_for(claim.customer_id).await?;
+        tx.alone_for(order_id).await?;
         self.check_key(&mut tx, order_id, claim).await?;
         let known = entry(&mut tx, order_id).await?.ok_or(FrontError::NoOrder)?;
         if !known.customer_id.is_empty() && !known.may_be_tried_again(claim) {
@@ -159,7 +161,7 @@ impl Book {
         reason: &str,
         payment_reference: &str,
     ) -> Result<(), FrontError> {
-        let mut tx = self.database.begin().await?;
+        let mut tx = self.database.begin_for(order_id).await?;
         sqlx::query("UPDATE orders SET stage = $1, reason = $2, payment_reference = $3, updated_ms = $4 WHERE order_id = $5")
             .bind(stage)
             .bind(reason)
@@ -181,7 +183,7 @@ impl Book {
         remote_state: &str,
         reason: &str,
     ) -> Result<(), FrontError> {
-        let mut tx = self.database.begin().await?;
+        let mut tx = self.database.begin_for(order_id).await?;
         sqlx::query(
             "UPDATE orders SET stage = 'placed', payment_reference = $1, remote_state = $2, reason = $3,
                  updated_ms = $4 WHERE order_id = $5",
@@ -205,7 +207,7 @@ impl Book {
         remote_state: &str,
         reason: &str,
     ) -> Result<(), FrontError> {
-        let mut tx = self.database.begin().await?;
+        let mut tx = self.database.begin_for(order_id).await?;
         sqlx::query("UPDATE orders SET remote_state = $1, reason = $2, updated_ms = $3 WHERE order_id = $4 AND stage = 'placed'")
             .bind(remote_state)
             .bind(reason)

@@ -97,7 +97,7 @@ impl Ledger {
     /// The order's payment, made `pending` if there is none: committed before anyone is asked for money. Another amount,
     /// currency or card for the same order is refused.
     pub(crate) async fn open(&self, request: &PaymentRequest, next_ms: i64) -> Result<Row, PaymentError> {
-        let mut tx = self.database.begin().await?;
+        let mut tx = self.database.begin_for(&request.order_id).await?;
         if let Some(row) = find(&mut tx, "order_id", &request.order_id).await? {
             let same = row.amount_minor == request.amount_minor
                 && row.currency == request.currency
@@ -149,7 +149,7 @@ impl Ledger {
 
     /// Writes down what the card network said. A verdict that comes twice changes nothing the second time.
     pub(crate) async fn settle(&self, payment_id: &str, verdict: Verdict) -> Result<Row, PaymentError> {
-        let mut tx = self.database.begin().await?;
+        let mut tx = self.database.begin_for(payment_id).await?;
         let mut row = find(&mut tx, "payment_id", payment_id).await?.ok_or(PaymentError::NotFound)?;
         match (row.status(), verdict) {
             (PaymentStatus::Pending, Verdict::Charged { network_reference }) => {
@@ -184,7 +184,7 @@ impl Ledger {
         reason: &str,
         next_ms: i64,
     ) -> Result<Row, PaymentError> {
-        let mut tx = self.database.begin().await?;
+        let mut tx = self.database.begin_for(payment_id).await?;
         let mut row = find(&mut tx, "payment_id", payment_id).await?.ok_or(PaymentError::NotFound)?;
         match row.status() {
             PaymentStatus::Declined => return Err(PaymentError::NothingCharged),
@@ -214,6 +214,23 @@ impl Ledger {
         .traced("UPDATE payments")
         .await?;
         Ok(tx.commit().await?)
+    }
+
+    /// Puts off an open payment that this process is about to ask about; `false` when another one was quicker.
+    pub(crate) async fn reserve(&self, row: &Row, next_ms: i64) -> Result<bool, PaymentError> {
+        let mut tx = self.database.begin_quiet().await?;
+        let reserved = sqlx::query(
+            "UPDATE payments SET attempts = attempts + 1, next_ms = $1 \
+             WHERE payment_id = $2 AND status = $3 AND attempts = $4",
+        )
+        .bind(next_ms)
+        .bind(&row.payment_id)
+        .bind(&row.status)
+        .bind(row.attempts)
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(reserved.rows_affected() == 1)
     }
 
     /// Payments whose time has come to be asked about again. No span: it runs all the time, for no order.

@@ -40,6 +40,7 @@ pub const SERVICE: Service =
     Service { name: "payment-gateway", version: env!("CARGO_PKG_VERSION"), default_port: 8083, app };
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
+static POSTGRES: sqlx::migrate::Migrator = sqlx::migrate!("./migrations/postgres");
 
 const BOOK: Book = Book {
     rows: "SELECT order_id, status AS state, COALESCE(refund_reason, decline_code, '') AS reason, \
@@ -102,7 +103,7 @@ fn app(start: &Start) -> App {
         .route("/payments/{id}/refunds", post(refund))
         .with_state(desk.clone());
     App::new()
-        .migrations(&MIGRATIONS)
+        .migrations_by_engine(&MIGRATIONS, &POSTGRES)
         .book(BOOK)
         .http(routes)
         .worker("reconciler", |stop| reconciler::run(desk, stop))

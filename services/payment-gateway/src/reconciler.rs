@@ -71,8 +71,10 @@ pub(crate) async fn run(desk: Desk, stop: CancellationToken) {
         for row in due {
             let Ok(permit) = free.clone().try_acquire_owned() else { break };
             // Not due again before this question is over.
-            if desk.ledger.postpone(&row, desk.after_request()).await.is_err() {
-                break;
+            match desk.ledger.reserve(&row, desk.after_request()).await {
+                Ok(true) => {}
+                Ok(false) => continue,
+                Err(_) => break,
             }
             let desk = desk.clone();
             asking.spawn(async move {

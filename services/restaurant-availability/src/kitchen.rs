@@ -68,7 +68,7 @@ impl Kitchen {
         let (now_ms, since) = self.times(now);
         let order_id = order.unwrap_or_default();
         // One transaction from the look to the hold: two orders cannot both get the last portion.
-        let mut tx = self.database.begin().await?;
+        let mut tx = self.database.begin_for(restaurant).await?;
         let hours = hours(&mut tx, restaurant).await?;
         let load = load(&mut tx, restaurant, order_id, since).await?;
         let missing = missing(&mut tx, restaurant, items, order_id, since).await?;
@@ -150,7 +150,7 @@ async fn missing(
     let mut missing = Vec::new();
     for (sku, wanted) in &items.0 {
         let left: Option<i64> = sqlx::query_scalar(
-            "SELECT s.portions - coalesce((SELECT sum(h.portions) FROM held_portions h
+            "SELECT s.portions - coalesce((SELECT CAST(sum(h.portions) AS BIGINT) FROM held_portions h
                  WHERE h.sku = s.sku AND h.at_ms > $1 AND h.order_id <> $2), 0)
              FROM stock s WHERE s.sku = $3 AND s.restaurant_id = $4",
         )

@@ -61,7 +61,7 @@ impl Book {
 
     /// Takes an order over; `Ok` says that it is on disk. One that is there already is left as it is, if it is the same.
     pub(crate) async fn take(&self, new: &Order) -> Result<Order, OrdersError> {
-        let mut tx = self.database.begin().await?;
+        let mut tx = self.database.begin_for(&new.order_id).await?;
         if let Some(known) = load(&mut tx, &new.order_id).await? {
             let same = known.payment_id == new.payment_id
                 && known.amount_minor == new.amount_minor
@@ -102,7 +102,7 @@ impl Book {
         reason: &str,
         ticket: &str,
     ) -> Result<State, OrdersError> {
-        let mut tx = self.database.begin().await?;
+        let mut tx = self.database.begin_for(order_id).await?;
         let order = load(&mut tx, order_id).await?.ok_or(OrdersError::Unknown)?;
         let next = order.state.after(step)?;
         if next == order.state {

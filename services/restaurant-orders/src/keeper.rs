@@ -36,6 +36,9 @@ pub(crate) struct Keeper {
     moved: broadcast::Sender<Arc<str>>,
 }
 
+/// Pause between two looks at an order that nobody in this process has news of.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
 #[derive(Debug, Deserialize)]
 struct Ticket {
     ticket_id: String,
@@ -53,8 +56,8 @@ impl Keeper {
         gateway: Http,
         till_deadline: Duration,
         till_timeout: Duration,
+        errands: Errands,
     ) -> Self {
-        let errands = Errands::new("keeper", 256);
         Self { book, errands, till, gateway, till_deadline, till_timeout, moved: broadcast::channel(1024).0 }
     }
 
@@ -79,12 +82,16 @@ impl Keeper {
             if order.state != State::Received {
                 return Ok(order);
             }
-            // A receiver that fell behind looks at the table again, as one that was told does.
-            while let Ok(id) = moved.recv().await {
-                if *id == *order_id {
-                    break;
+            // A receiver that fell behind looks at the table again, as one that was told does, and as one does whose order
+            // another process of this service may have taken up.
+            let told = async {
+                while let Ok(id) = moved.recv().await {
+                    if *id == *order_id {
+                        break;
+                    }
                 }
-            }
+            };
+            drop(tokio::time::timeout(LOOK_AGAIN, told).await);
         }
     }
 

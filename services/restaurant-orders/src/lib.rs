@@ -19,7 +19,7 @@ mod order;
 mod place;
 
 use axum::{Json, Router, extract::State as With, routing::get};
-use chassis::{App, Book as Record, Error, Message, Service, Start, book::Says};
+use chassis::{App, Book as Record, Errands, Error, Message, Service, Start, book::Says};
 use contracts::{
     DESCRIPTORS, keys,
     message::{ORDER_ACCEPTED, ORDER_DELIVERED, ORDER_FAILED, OrderFailed, Ride, TRACKING_STARTED},
@@ -92,6 +92,7 @@ fn app(start: &Start) -> App {
         start.http("payment-gateway"),
         start.settings.duration("WAYBILL_POS_DEADLINE", "5s"),
         start.settings.duration("WAYBILL_POS_TIMEOUT", "2s"),
+        Errands::new("keeper", 256, &start.database),
     );
     let (started, delivered, failed) = (keeper.clone(), keeper.clone(), keeper.clone());
     App::new()

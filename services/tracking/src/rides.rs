@@ -49,7 +49,7 @@ impl Rides {
 
     /// Starts a ride and puts `tracking.started` into the outbox. An order that rides already keeps its ride.
     pub(crate) async fn start(&self, new: NewRide) -> Result<String, TrackingError> {
-        let mut tx = self.database.begin().await?;
+        let mut tx = self.database.begin_for(&new.order_id).await?;
         let known = sqlx::query("SELECT ride_id FROM rides WHERE order_id = $1").bind(&new.order_id);
         if let Some(row) = known.fetch_optional(&mut *tx).traced("SELECT rides").await? {
             return Ok(row.try_get("ride_id")?);
@@ -80,6 +80,11 @@ impl Rides {
         Ok(ride.ride_id)
     }
 
+    /// Whether the couriers are this process's to move: of several, one moves them, so that time passes once.
+    pub(crate) async fn ours(&self) -> bool {
+        self.database.leads("road").await
+    }
+
     /// All couriers move on by `by`; those that are at the door now.
     pub(crate) async fn advance(&self, by: Duration) -> Result<Vec<AtTheDoor>, sqlx::Error> {
         let read = self.database.read();
@@ -107,7 +112,7 @@ impl Rides {
 
     /// The food is there: `order.delivered` goes out with it. A ride that has ended stays as it is.
     pub(crate) async fn deliver(&self, ride: &Ride) -> Result<(), TrackingError> {
-        let mut tx = self.database.begin().await?;
+        let mut tx = self.database.begin_for(&ride.order_id).await?;
         if !end(&mut tx, &ride.order_id).await? {
             return Ok(());
         }

@@ -21,6 +21,11 @@ pub(crate) async fn ride_on(rides: Rides, tick: Duration, stop: CancellationToke
             () = stop.cancelled() => return,
         }
         let now = Instant::now();
+        if !rides.ours().await {
+            // Another process moves them; time counts for us from when we take over.
+            last = now;
+            continue;
+        }
         match rides.advance(now - last).await {
             Ok(there) => {
                 last = now;

@@ -91,7 +91,8 @@ async fn receive(
         return Err(Error::invalid(detail).typed("unknown-event-type"));
     };
     consumer.check(&event.body)?;
-    let mut tx = bus.0.database.begin().await?;
+    // Its place behind the order's other events is counted here.
+    let mut tx = bus.0.database.begin_for(&event.subject).await?;
     let inserted = sqlx::query(
         "INSERT INTO inbox (source, event_id, event_type, subject, seq, body, traceparent, tracestate, baggage, \
          received_unix_ms, due_unix_ms) \
@@ -124,7 +125,7 @@ pub(crate) async fn work(bus: Bus, consumers: Consumers, stop: CancellationToken
     if let Err(e) = reopen(&bus).await {
         tracing::warn!(error = %e, "cannot prepare the inbox");
     }
-    let errands = Errands::with_bell("inbox", bus.0.at_once, drain, bus.0.arrived.clone());
+    let errands = Errands::with_bell("inbox", bus.0.at_once, drain, bus.0.arrived.clone(), &bus.0.database);
     let load = |rows| {
         let (bus, consumers) = (bus.clone(), consumers.clone());
         async move {

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Bus, Destination, Event, Undelivered, span_of};
 use crate::{
     Traced, Tx,
+    database::limited,
     due::{ms, now_ms, pause},
     error::Result,
 };
@@ -33,6 +34,7 @@ type Landed = (Flight, std::result::Result<(), Undelivered>);
 
 /// Adds `event` for one subscriber, behind what is still to be sent about the same order.
 pub(super) async fn insert(tx: &mut Tx, destination: &str, event: &Event) -> Result<()> {
+    tx.alone_for(&event.subject).await?;
     sqlx::query(
         "INSERT INTO outbox (event_id, destination, event_type, subject, seq, body, traceparent, tracestate, baggage, \
          created_unix_ms, due_unix_ms) \
@@ -75,12 +77,11 @@ async fn relay_to(bus: Bus, name: &'static str, destination: Destination, stop: 
     let mut flights: JoinSet<Landed> = JoinSet::new();
     let mut flying = HashSet::new();
     loop {
-        match due(&bus, name).await {
-            Ok(flights_due) => {
-                for flight in flights_due {
-                    if flying.len() < AT_ONCE && flying.insert(flight.event.id.clone()) {
-                        flights.spawn(fly(bus.clone(), name, destination.url.clone(), flight));
-                    }
+        match ours(&bus, name, &flying).await {
+            Ok(due) => {
+                for flight in due {
+                    flying.insert(flight.event.id.clone());
+                    flights.spawn(fly(bus.clone(), name, destination.url.clone(), flight));
                 }
             }
             Err(e) => tracing::warn!(destination = name, error = %e, "cannot read the outbox"),
@@ -100,15 +101,41 @@ async fn relay_to(bus: Bus, name: &'static str, destination: Destination, stop: 
             landed.extend(next);
         }
         if !landed.is_empty() {
-            if let Err(e) = write_down(&bus, name, &landed).await {
+            if let Err(e) = limited(write_down(&bus, name, &landed)).await {
                 // They are still in the outbox: they will be sent once more, and the receiver knows them.
                 tracing::warn!(destination = name, error = %e, "cannot write down what was sent");
             }
-            landed.iter().for_each(|(flight, _)| {
-                flying.remove(&flight.event.id);
-            });
+            let over: Vec<_> = landed.into_iter().map(|(flight, _)| flight.event.id).collect();
+            flying.retain(|id| !over.contains(id));
+            bus.0.database.claims().give_back(name, over).await;
         }
     }
+}
+
+/// What is due, not under way, and, of several processes, ours.
+async fn ours(
+    bus: &Bus,
+    name: &'static str,
+    flying: &HashSet<String>,
+) -> std::result::Result<Vec<Flight>, sqlx::Error> {
+    let room = AT_ONCE.saturating_sub(flying.len());
+    let mut due = limited(self::due(bus, name)).await?;
+    due.retain(|flight| !flying.contains(&flight.event.id));
+    let claims = bus.0.database.claims();
+    if !claims.shared() || due.is_empty() {
+        due.truncate(room);
+        return Ok(due);
+    }
+    let wanted = due.into_iter().map(|flight| flight.event.id).collect();
+    let mut ours = claims.take(name, wanted, room).await?;
+    if ours.is_empty() {
+        return Ok(Vec::new());
+    }
+    // Whoever had it until now may have sent it between our look and our claim.
+    let mut due = limited(self::due(bus, name)).await?;
+    due.retain(|flight| ours.remove(&flight.event.id));
+    claims.give_back(name, ours.into_iter().collect()).await;
+    Ok(due)
 }
 
 /// One delivery, in its `send` span.

@@ -2,11 +2,7 @@
 
 use std::{
     collections::HashMap,
-    path::Path,
-    sync::{
-        LazyLock, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{LazyLock, Mutex},
 };
 
 use axum::{
@@ -19,19 +15,31 @@ use chassis::{App, Error, Kind, Message, Running, Settings, Start};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::support::{eventually, service, settings, start};
+use crate::{
+    support::{eventually, service, start},
+    world::{World, on_every_engine},
+};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Body {
     text: String,
 }
 
+on_every_engine! {
+    messages_of_an_order_arrive_once_and_in_order,
+    a_rolled_back_transaction_sends_nothing,
+    what_was_committed_before_a_kill_is_sent_after_the_restart,
+    a_receiver_killed_at_work_begins_again_with_a_higher_delivery_number,
+    a_hanging_message_holds_up_only_its_own_order,
+    a_failure_is_tried_again_and_a_hopeless_one_is_set_aside,
+    a_known_event_is_acknowledged_and_done_once_and_bad_ones_are_refused,
+    a_refused_message_does_not_hold_up_the_next,
+}
+
 type Seen = HashMap<String, Vec<(String, u32)>>;
 
 /// What receivers saw, by order: the tests of this file run in one process, so each uses order ids of its own.
 static SEEN: LazyLock<Mutex<Seen>> = LazyLock::new(Mutex::default);
-static FAIL_ONCE: AtomicBool = AtomicBool::new(true);
-static CRASHES: AtomicBool = AtomicBool::new(true);
 
 fn seen(order: &str) -> Vec<String> {
     SEEN.lock().unwrap().get(order).into_iter().flatten().map(|(text, _)| text.clone()).collect()
@@ -60,10 +68,10 @@ fn receiver(_: &Start) -> App {
         let text = message.body.text.clone();
         match text.as_str() {
             "hang" => std::future::pending::<()>().await,
-            "fails-once" if FAIL_ONCE.swap(false, Ordering::SeqCst) => {
+            "fails-once" if message.delivery == 1 => {
                 return Err(Error::new(Kind::Unavailable, "not now"));
             }
-            "cut-down" if CRASHES.load(Ordering::SeqCst) => std::future::pending::<()>().await,
+            "cut-down" if message.delivery == 1 => std::future::pending::<()>().await,
             "hopeless" => return Err(Error::invalid("never")),
             "panics" => panic!("by request"),
             _ => {}
@@ -81,101 +89,89 @@ async fn book(running: &Running, name: &str) -> Value {
     reqwest::get(format!("{}/{name}", running.url)).await.unwrap().json().await.unwrap()
 }
 
-fn to(folder: &Path, notification: &str) -> Settings {
-    settings(folder, "sender", &[("NOTIFICATION_URL", notification)])
+fn to(world: &World, notification: &str) -> Settings {
+    world.settings("sender", &[("NOTIFICATION_URL", notification)])
 }
 
 async fn delivered(order: &str, want: &[&str]) {
     eventually(&format!("{order} gets {want:?}"), async || (seen(order) == want).then_some(())).await;
 }
 
-#[tokio::test]
-async fn messages_of_an_order_arrive_once_and_in_order() {
-    let dir = tempfile::tempdir().unwrap();
-    let receiving = start(service("notification", receiver), settings(dir.path(), "r", &[])).await;
-    let sending = start(service("tracking", sender), to(dir.path(), &receiving.url)).await;
+async fn messages_of_an_order_arrive_once_and_in_order(world: &World) {
+    let receiving = start(service("notification", receiver), world.settings("r", &[])).await;
+    let sending = start(service("tracking", sender), to(world, &receiving.url)).await;
     let texts: Vec<String> = (0..20).map(|n| n.to_string()).collect();
     for text in &texts {
-        assert_eq!(send(&sending.url, "o-order", text).await, 200);
+        assert_eq!(send(&sending.url, &world.id("o-order"), text).await, 200);
     }
-    delivered("o-order", &texts.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    delivered(&world.id("o-order"), &texts.iter().map(String::as_str).collect::<Vec<_>>()).await;
     eventually("the outbox is empty", async || (book(&sending, "outbox").await["open"] == 0).then_some(()))
         .await;
     sending.stop().await.unwrap();
     receiving.stop().await.unwrap();
 }
 
-#[tokio::test]
-async fn a_rolled_back_transaction_sends_nothing() {
-    let dir = tempfile::tempdir().unwrap();
-    let receiving = start(service("notification", receiver), settings(dir.path(), "r", &[])).await;
-    let sending = start(service("tracking", sender), to(dir.path(), &receiving.url)).await;
-    assert_eq!(send(&sending.url, "o-rollback", "rollback").await, 409);
-    assert_eq!(send(&sending.url, "o-rollback", "kept").await, 200);
-    delivered("o-rollback", &["kept"]).await;
+async fn a_rolled_back_transaction_sends_nothing(world: &World) {
+    let receiving = start(service("notification", receiver), world.settings("r", &[])).await;
+    let sending = start(service("tracking", sender), to(world, &receiving.url)).await;
+    assert_eq!(send(&sending.url, &world.id("o-rollback"), "rollback").await, 409);
+    assert_eq!(send(&sending.url, &world.id("o-rollback"), "kept").await, 200);
+    delivered(&world.id("o-rollback"), &["kept"]).await;
     assert_eq!(book(&receiving, "inbox").await["done"], 1);
 }
 
-#[tokio::test]
-async fn what_was_committed_before_a_kill_is_sent_after_the_restart() {
-    let dir = tempfile::tempdir().unwrap();
+async fn what_was_committed_before_a_kill_is_sent_after_the_restart(world: &World) {
     // Nobody listens there yet: the event is committed and cannot leave.
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = nobody.local_addr().unwrap().to_string();
     let url = format!("http://{address}");
     drop(nobody);
-    let sending = start(service("tracking", sender), to(dir.path(), &url)).await;
-    assert_eq!(send(&sending.url, "o-kill", "survives").await, 200);
+    let sending = start(service("tracking", sender), to(world, &url)).await;
+    assert_eq!(send(&sending.url, &world.id("o-kill"), "survives").await, 200);
     sending.kill().await;
 
-    let sending = start(service("tracking", sender), to(dir.path(), &url)).await;
+    let sending = start(service("tracking", sender), to(world, &url)).await;
     let failing = eventually("a failed attempt is in the book", async || {
         let outbox = book(&sending, "outbox").await;
         (outbox["messages"][0]["attempts"].as_i64()? > 0).then_some(outbox)
     });
     let failing = failing.await;
     assert_eq!(failing["open"], 1);
-    assert_eq!(failing["messages"][0]["order_id"], "o-kill");
+    assert_eq!(failing["messages"][0]["order_id"], world.id("o-kill"));
     let receiving =
-        start(service("notification", receiver), settings(dir.path(), "r", &[("WAYBILL_LISTEN", &address)]))
-            .await;
-    delivered("o-kill", &["survives"]).await;
+        start(service("notification", receiver), world.settings("r", &[("WAYBILL_LISTEN", &address)])).await;
+    delivered(&world.id("o-kill"), &["survives"]).await;
     receiving.stop().await.unwrap();
 }
 
-#[tokio::test]
-async fn a_receiver_killed_at_work_begins_again_with_a_higher_delivery_number() {
-    let dir = tempfile::tempdir().unwrap();
-    let receiving = start(service("notification", receiver), settings(dir.path(), "r", &[])).await;
-    let sending = start(service("tracking", sender), to(dir.path(), &receiving.url)).await;
-    assert_eq!(send(&sending.url, "o-cut", "cut-down").await, 200);
+async fn a_receiver_killed_at_work_begins_again_with_a_higher_delivery_number(world: &World) {
+    let receiving = start(service("notification", receiver), world.settings("r", &[])).await;
+    let sending = start(service("tracking", sender), to(world, &receiving.url)).await;
+    assert_eq!(send(&sending.url, &world.id("o-cut"), "cut-down").await, 200);
     eventually("the sender's book is empty", async || {
         (book(&sending, "outbox").await["open"] == 0).then_some(())
     })
     .await;
     receiving.kill().await;
-    CRASHES.store(false, Ordering::SeqCst);
-    let receiving = start(service("notification", receiver), settings(dir.path(), "r", &[])).await;
-    delivered("o-cut", &["cut-down"]).await;
-    assert_eq!(SEEN.lock().unwrap()["o-cut"][0].1, 2);
+    let receiving = start(service("notification", receiver), world.settings("r", &[])).await;
+    delivered(&world.id("o-cut"), &["cut-down"]).await;
+    assert_eq!(SEEN.lock().unwrap()[&world.id("o-cut")][0].1, 2);
     receiving.stop().await.unwrap();
 }
 
-#[tokio::test]
-async fn a_hanging_message_holds_up_only_its_own_order() {
-    let dir = tempfile::tempdir().unwrap();
-    let quick = settings(dir.path(), "r", &[("WAYBILL_DRAIN_TIMEOUT", "100ms")]);
+async fn a_hanging_message_holds_up_only_its_own_order(world: &World) {
+    let quick = world.settings("r", &[("WAYBILL_DRAIN_TIMEOUT", "100ms")]);
     let receiving = start(service("notification", receiver), quick).await;
-    let sending = start(service("tracking", sender), to(dir.path(), &receiving.url)).await;
-    send(&sending.url, "o-hang", "hang").await;
-    send(&sending.url, "o-hang", "behind").await;
+    let sending = start(service("tracking", sender), to(world, &receiving.url)).await;
+    send(&sending.url, &world.id("o-hang"), "hang").await;
+    send(&sending.url, &world.id("o-hang"), "behind").await;
     for n in 0..10 {
-        send(&sending.url, &format!("o-free-{n}"), "passes").await;
+        send(&sending.url, &world.id(&format!("o-free-{n}")), "passes").await;
     }
     for n in 0..10 {
-        delivered(&format!("o-free-{n}"), &["passes"]).await;
+        delivered(&world.id(&format!("o-free-{n}")), &["passes"]).await;
     }
-    assert_eq!(seen("o-hang"), Vec::<String>::new());
+    assert_eq!(seen(&world.id("o-hang")), Vec::<String>::new());
     eventually("only the hanging order is open", async || {
         (book(&receiving, "inbox").await["open"] == 2).then_some(())
     })
@@ -183,18 +179,16 @@ async fn a_hanging_message_holds_up_only_its_own_order() {
     receiving.stop().await.unwrap();
 }
 
-#[tokio::test]
-async fn a_failure_is_tried_again_and_a_hopeless_one_is_set_aside() {
-    let dir = tempfile::tempdir().unwrap();
-    let receiving = start(service("notification", receiver), settings(dir.path(), "r", &[])).await;
-    let sending = start(service("tracking", sender), to(dir.path(), &receiving.url)).await;
-    send(&sending.url, "o-again", "fails-once").await;
-    send(&sending.url, "o-never", "hopeless").await;
-    send(&sending.url, "o-never", "after").await;
-    send(&sending.url, "o-panic", "panics").await;
-    delivered("o-again", &["fails-once"]).await;
-    assert_eq!(SEEN.lock().unwrap()["o-again"][0].1, 2);
-    delivered("o-never", &["after"]).await;
+async fn a_failure_is_tried_again_and_a_hopeless_one_is_set_aside(world: &World) {
+    let receiving = start(service("notification", receiver), world.settings("r", &[])).await;
+    let sending = start(service("tracking", sender), to(world, &receiving.url)).await;
+    send(&sending.url, &world.id("o-again"), "fails-once").await;
+    send(&sending.url, &world.id("o-never"), "hopeless").await;
+    send(&sending.url, &world.id("o-never"), "after").await;
+    send(&sending.url, &world.id("o-panic"), "panics").await;
+    delivered(&world.id("o-again"), &["fails-once"]).await;
+    assert_eq!(SEEN.lock().unwrap()[&world.id("o-again")][0].1, 2);
+    delivered(&world.id("o-never"), &["after"]).await;
     let inbox = eventually("both troubles are in the book", async || {
         let inbox = book(&receiving, "inbox").await;
         (inbox["messages"].as_array()?.iter().filter(|m| m["last_error"] != "").count() == 2).then_some(inbox)
@@ -202,12 +196,19 @@ async fn a_failure_is_tried_again_and_a_hopeless_one_is_set_aside() {
     assert_eq!(inbox.await["dead"], 1);
 }
 
-async fn event(url: &str, id: &str, headers: &[(&'static str, &str)], body: &'static str) -> StatusCode {
+async fn event(
+    world: &World,
+    url: &str,
+    id: &str,
+    headers: &[(&'static str, &str)],
+    body: &'static str,
+) -> StatusCode {
+    let order = world.id("o-raw");
     let base = [
         ("ce-specversion", "1.0"),
         ("ce-source", "/test"),
         ("ce-type", "thing.done"),
-        ("ce-subject", "o-raw"),
+        ("ce-subject", &order),
         ("content-type", "application/json"),
     ];
     let mut all = http::HeaderMap::new();
@@ -227,16 +228,14 @@ async fn event(url: &str, id: &str, headers: &[(&'static str, &str)], body: &'st
         .status()
 }
 
-#[tokio::test]
-async fn a_known_event_is_acknowledged_and_done_once_and_bad_ones_are_refused() {
-    let dir = tempfile::tempdir().unwrap();
-    let receiving = start(service("notification", receiver), settings(dir.path(), "r", &[])).await;
+async fn a_known_event_is_acknowledged_and_done_once_and_bad_ones_are_refused(world: &World) {
+    let receiving = start(service("notification", receiver), world.settings("r", &[])).await;
     let url = &receiving.url;
     let good = r#"{"text":"raw"}"#;
-    assert_eq!(event(url, "e-1", &[], good).await, 202);
-    assert_eq!(event(url, "e-1", &[], good).await, 200);
-    delivered("o-raw", &["raw"]).await;
-    assert_eq!(event(url, "e-1", &[], good).await, 200);
+    assert_eq!(event(world, url, "e-1", &[], good).await, 202);
+    assert_eq!(event(world, url, "e-1", &[], good).await, 200);
+    delivered(&world.id("o-raw"), &["raw"]).await;
+    assert_eq!(event(world, url, "e-1", &[], good).await, 200);
     for (id, headers, body) in [
         ("", &[][..], good),
         ("e-2", &[("ce-specversion", "0.3")][..], good),
@@ -245,31 +244,30 @@ async fn a_known_event_is_acknowledged_and_done_once_and_bad_ones_are_refused() 
         ("e-5", &[][..], r#"{"text":1}"#),
         ("e-6", &[("ce-subject", "")][..], good),
     ] {
-        assert_eq!(event(url, id, headers, body).await, 400, "{id}");
+        assert_eq!(event(world, url, id, headers, body).await, 400, "{id}");
     }
-    assert_eq!(event(url, "e-7", &[("content-type", "text/plain")], good).await, 415);
-    assert_eq!(event(url, "e-8", &[], good).await, 202);
-    delivered("o-raw", &["raw", "raw"]).await;
+    assert_eq!(event(world, url, "e-7", &[("content-type", "text/plain")], good).await, 415);
+    assert_eq!(event(world, url, "e-8", &[], good).await, 202);
+    delivered(&world.id("o-raw"), &["raw", "raw"]).await;
 }
 
-#[tokio::test]
-async fn a_refused_message_does_not_hold_up_the_next() {
-    let dir = tempfile::tempdir().unwrap();
+async fn a_refused_message_does_not_hold_up_the_next(world: &World) {
     let picky = |_: &Start| {
-        let take = async |Json(v): Json<Value>| {
+        let take = async |headers: http::HeaderMap, Json(v): Json<Value>| {
+            let order = headers["ce-subject"].to_str().unwrap().to_owned();
             if v["text"] == "poison" {
                 return Err(Error::invalid("poison"));
             }
-            SEEN.lock().unwrap().entry("o-picky".to_owned()).or_default().push((v["text"].to_string(), 1));
+            SEEN.lock().unwrap().entry(order).or_default().push((v["text"].to_string(), 1));
             Ok(())
         };
         App::new().http(Router::new().route("/events", post(take)).route("/x", get(async || "")))
     };
-    let receiving = start(service("picky", picky), settings(dir.path(), "p", &[])).await;
-    let sending = start(service("tracking", sender), to(dir.path(), &receiving.url)).await;
-    send(&sending.url, "o-picky", "poison").await;
-    send(&sending.url, "o-picky", "next").await;
-    delivered("o-picky", &["\"next\""]).await;
+    let receiving = start(service("picky", picky), world.settings("p", &[])).await;
+    let sending = start(service("tracking", sender), to(world, &receiving.url)).await;
+    send(&sending.url, &world.id("o-picky"), "poison").await;
+    send(&sending.url, &world.id("o-picky"), "next").await;
+    delivered(&world.id("o-picky"), &["\"next\""]).await;
     let left = eventually("only the poison is left", async || {
         let outbox = book(&sending, "outbox").await;
         (outbox["open"] == 1).then_some(outbox)

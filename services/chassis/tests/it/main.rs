@@ -6,5 +6,7 @@ mod book;
 mod bus;
 mod drain;
 mod edge;
+mod engines;
 mod grpc;
 mod support;
+mod world;
