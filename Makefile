@@ -6,7 +6,7 @@ ARGS ?=
 COMPOSE ?= docker compose
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run up down load build test lint fmt bench conformance clean
+.PHONY: help demo run up down compose-test load build test lint fmt bench conformance clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ up: ## The same in containers, with the official collector and Jaeger (needs Doc
 
 down: ## Stop the containers of `up`; their volumes stay
 	$(COMPOSE) down $(ARGS)
+
+compose-test: ## Bring the containers up, kill the collector under load, count every order and span (needs Docker, Node, minutes)
+	tests/compose/run
 
 load: ## Place orders at a running system (ARGS="--rate 50 --duration 30s")
 	$(CARGO) build --release --locked --bin waybill
