@@ -34,6 +34,9 @@ mod telemetry;
 /// The configuration at the top of the repository, for a program that runs elsewhere.
 pub const DEFAULT_CONFIG: &str = include_str!("../../../collector-config.yaml");
 
+/// The same with tail sampling, by the rule that only what went well is thinned.
+pub const SAMPLING_CONFIG: &str = include_str!("../../../collector-sampling.yaml");
+
 pub use config::Config;
 pub use error::Error;
 pub use start::{Collector, run};

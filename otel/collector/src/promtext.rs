@@ -30,10 +30,8 @@ impl FamilyKind {
 
 /// Opens a family.
 pub(crate) fn head(out: &mut String, name: &str, kind: FamilyKind, help: &str) {
-    if !help.is_empty() {
-        let help = help.replace('\\', r"\\").replace('\n', r"\n");
-        let _ = writeln!(out, "# HELP {name} {help}");
-    }
+    let help = help.replace('\\', r"\\").replace('\n', r"\n");
+    let _ = writeln!(out, "# HELP {name} {help}");
     let _ = writeln!(out, "# TYPE {name} {}", kind.word());
 }
 

@@ -109,6 +109,12 @@ impl Intake {
             Signal::ALL
                 .map(|signal| registry.counter(&format!("receiver_{word}_{}", signal.items()), help, &labels))
         };
+        // Upstream counts what it did not take as refused, unless a feature gate tells the two apart: so do we, and the
+        // other series is there for those who ask for it.
+        counters(
+            "failed",
+            "Number of items that failed to be processed by the receiver due to internal errors",
+        );
         Self {
             next,
             accepted: counters("accepted", "Number of items successfully pushed into the pipeline"),

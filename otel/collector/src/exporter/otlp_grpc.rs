@@ -85,8 +85,15 @@ impl ExporterConfig for Config {
             client: self.client.clone(),
             metadata: MetadataMap::from_headers(headers),
         };
-        let sender =
-            Sender::build(id, signal, Arc::new(transport), self.queue.as_ref(), &self.retry, context)?;
+        let sender = Sender::build(
+            id,
+            signal,
+            &self.target,
+            Arc::new(transport),
+            self.queue.as_ref(),
+            &self.retry,
+            context,
+        )?;
         Ok(Built { consumer: sender, server: None })
     }
 }

@@ -124,15 +124,19 @@ impl ExporterConfig for Config {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(30))
             .build(connector);
-        let transport = HttpTransport {
-            id: id.to_string(),
-            // `signals` keeps pipelines away from signals without a target.
-            target: self.targets[signal as usize].clone().unwrap_or_default(),
-            http,
-            client: self.client.clone(),
-        };
-        let sender =
-            Sender::build(id, signal, Arc::new(transport), self.queue.as_ref(), &self.retry, context)?;
+        // `signals` keeps pipelines away from signals without a target.
+        let target = self.targets[signal as usize].clone().unwrap_or_default();
+        let transport =
+            HttpTransport { id: id.to_string(), target: target.clone(), http, client: self.client.clone() };
+        let sender = Sender::build(
+            id,
+            signal,
+            &target,
+            Arc::new(transport),
+            self.queue.as_ref(),
+            &self.retry,
+            context,
+        )?;
         Ok(Built { consumer: sender, server: None })
     }
 }

@@ -1,9 +1,11 @@
 //! What stands in front of every exporter's wire: queue, batching, retries, counting.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use http::Uri;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout_at};
@@ -16,7 +18,13 @@ use crate::otlp::split::{Limit, split};
 use crate::pipeline::{Batch, Consumer, Refusal, Signal};
 use crate::queue::{Handed, Queue};
 use crate::start::Context;
-use crate::telemetry::Counter;
+use crate::telemetry::{Counter, Histogram};
+
+/// Upstream's bounds of a batch's size.
+const BATCH_SIZES: &[u64] = &[
+    10, 25, 50, 75, 100, 250, 500, 750, 1000, 2000, 3000, 4000, 5000, 6000, 7000, 8000, 9000, 10_000, 20_000,
+    30_000, 50_000, 100_000,
+];
 
 /// An exporter without its wire.
 pub(crate) struct Sender {
@@ -36,8 +44,14 @@ struct Delivery {
     durable: bool,
     sent: Counter,
     failed: Counter,
+    /// Sends under way, retries included.
+    in_flight: Arc<AtomicU64>,
+    batch_sizes: Option<Histogram>,
     stopping: watch::Receiver<bool>,
 }
+
+/// A send under way, counted while it lives.
+struct UnderWay(Arc<AtomicU64>);
 
 /// How a delivery ended.
 enum Outcome {
@@ -57,41 +71,65 @@ impl Sender {
     pub(crate) fn build(
         id: &Id,
         signal: Signal,
+        server: &Uri,
         transport: Arc<dyn Transport>,
         queue: Option<&QueueConfig>,
         retry: &RetryConfig,
         context: &Context,
     ) -> Result<Arc<Self>, Error> {
         let exporter = id.to_string();
-        let labels = [("exporter", exporter.as_str())];
-        let counter = |word: &str, help| {
-            context.registry.counter(&format!("exporter_{word}_{}", signal.items()), help, &labels)
+        let counter = |word: &str, help, labels: &[(&str, &str)]| {
+            context.registry.counter(&format!("exporter_{word}_{}", signal.items()), help, labels)
         };
+        let port = server.port_u16().map(|port| port.to_string());
+        let mut of_server = vec![("exporter", exporter.as_str())];
+        of_server.push(("server_address", server.host().unwrap_or_default()));
+        of_server.extend(port.as_deref().map(|port| ("server_port", port)));
+        // A gRPC target has no path; the method is no part of it.
+        of_server.extend(Some(server.path()).filter(|path| *path != "/").map(|path| ("url_path", path)));
         let store = match queue.and_then(|queue| queue.storage.as_ref()) {
             Some(storage) => Some(context.storage(storage, &format!("exporter_{exporter}"), signal)?),
             None => None,
         };
         let (stop, stopping) = watch::channel(false);
+        let in_flight: Arc<AtomicU64> = Arc::default();
+        let read = in_flight.clone();
+        let of_signal = [("exporter", exporter.as_str()), ("data_type", signal.word())];
+        let help = "Number of requests currently in flight";
+        let read = move || read.load(Ordering::Relaxed) as f64;
+        context.registry.gauge("exporter_in_flight_requests", help, &of_signal, read);
+        let batch_sizes = queue.is_some().then(|| {
+            let (name, help) = ("exporter_queue_batch_send_size", "Number of units in the batch");
+            context.registry.histogram(name, help, "", BATCH_SIZES, &of_signal)
+        });
         let delivery = Arc::new(Delivery {
             id: exporter.clone(),
             transport,
             retry: retry.clone(),
             batch: queue.and_then(|queue| queue.batch.clone()),
             durable: store.is_some(),
-            sent: counter("sent", "Number of items successfully sent to destination"),
-            failed: counter("send_failed", "Number of items in failed attempts to send to destination"),
+            sent: counter("sent", "Number of items successfully sent to destination", &of_server),
+            failed: counter(
+                "send_failed",
+                "Number of items in failed attempts to send to destination",
+                &of_server,
+            ),
+            in_flight,
+            batch_sizes,
             stopping,
         });
-        let enqueue_failed =
-            counter("enqueue_failed", "Number of items failed to be added to the sending queue");
+        let enqueue_failed = counter(
+            "enqueue_failed",
+            "Number of items failed to be added to the sending queue",
+            &[("exporter", exporter.as_str())],
+        );
         let queue = queue.map(|config| (config, Arc::new(Queue::new(signal, config, store))));
         let dispatcher = queue.as_ref().map(|(config, queue)| {
-            let labels = [("exporter", exporter.as_str()), ("data_type", signal.word())];
             let (read, capacity) = (queue.clone(), config.size as f64);
             let help = "Current size of the sending queue (in units of its sizer)";
-            context.registry.gauge("exporter_queue_size", help, &labels, move || read.size() as f64);
+            context.registry.gauge("exporter_queue_size", help, &of_signal, move || read.size() as f64);
             let help = "Fixed capacity of the sending queue (in units of its sizer)";
-            context.registry.gauge("exporter_queue_capacity", help, &labels, move || capacity);
+            context.registry.gauge("exporter_queue_capacity", help, &of_signal, move || capacity);
             tokio::spawn(dispatch(delivery.clone(), queue.clone(), config.consumers))
         });
         let queue = queue.map(|(_, queue)| queue);
@@ -141,8 +179,16 @@ impl Consumer for Sender {
 // === impl Delivery ===
 
 impl Delivery {
-    /// Sends `batch` until it is taken, or there is no sense in it any more.
     async fn deliver(&self, batch: Batch) -> Outcome {
+        if let Some(sizes) = &self.batch_sizes {
+            sizes.record(batch.items);
+        }
+        let _under_way = UnderWay::new(&self.in_flight);
+        self.send(batch).await
+    }
+
+    /// Sends `batch` until it is taken, or there is no sense in it any more.
+    async fn send(&self, batch: Batch) -> Outcome {
         let mut waits = Waits::new(&self.retry);
         let mut stopping = self.stopping.clone();
         loop {
@@ -207,6 +253,21 @@ impl Delivery {
             self.failed.add(items);
             tracing::error!(exporter = %self.id, items, %message, "export failed for good, the data is dropped");
         }
+    }
+}
+
+// === impl UnderWay ===
+
+impl UnderWay {
+    fn new(count: &Arc<AtomicU64>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count.clone())
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -114,7 +114,12 @@ impl Visitor<'_> for Key {
     }
 
     fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
-        Ok(self.0.fields.iter().find(|field| field.json == key))
+        // Its name in the .proto file, too: upstream takes it, and what is not known is left out in silence.
+        let fields = self.0.fields.iter();
+        Ok(fields
+            .clone()
+            .find(|field| field.json == key)
+            .or_else(|| fields.clone().find(|field| snake(field.json, key))))
     }
 }
 
@@ -274,8 +279,12 @@ impl<'de> Visitor<'de> for Element<'_> {
                     _ => Err(wrong(&self)),
                 },
             },
-            // OTLP narrows protobuf's mapping: the names of enumeration values are not valid.
-            Kind::Varint(Integer::Bool | Integer::Enum) | Kind::Message(_) => Err(wrong(&self)),
+            // OTLP narrows protobuf's mapping to numbers; upstream takes names all the same.
+            Kind::Varint(Integer::Enum) => match enumeration(text) {
+                Some(number) => self.integer(number.into()),
+                None => Err(wrong(&self)),
+            },
+            Kind::Varint(Integer::Bool) | Kind::Message(_) => Err(wrong(&self)),
             Kind::Varint(_) | Kind::Fixed64 { .. } | Kind::Fixed32 => match text.parse::<i128>() {
                 Ok(number) => self.integer(number),
                 Err(_) => Err(wrong(&self)),
@@ -341,6 +350,41 @@ impl Integer {
         };
         (low..=high).contains(&number)
     }
+}
+
+/// Whether `key` is `json` (lowerCamelCase) in snake_case.
+fn snake(json: &str, key: &str) -> bool {
+    let mut key = key.bytes();
+    let same = json.bytes().all(|c| match c.is_ascii_uppercase() {
+        true => key.next() == Some(b'_') && key.next() == Some(c.to_ascii_lowercase()),
+        false => key.next() == Some(c),
+    });
+    same && key.next().is_none()
+}
+
+/// The number of an enumeration's value, by the name that no other enumeration has.
+fn enumeration(name: &str) -> Option<i32> {
+    let position = |names: &[&str], name: &str| names.iter().position(|one| *one == name);
+    let found = if let Some(name) = name.strip_prefix("SPAN_KIND_") {
+        position(&["UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"], name)?
+    } else if let Some(name) = name.strip_prefix("STATUS_CODE_") {
+        position(&["UNSET", "OK", "ERROR"], name)?
+    } else if let Some(name) = name.strip_prefix("AGGREGATION_TEMPORALITY_") {
+        position(&["UNSPECIFIED", "DELTA", "CUMULATIVE"], name)?
+    } else {
+        let name = name.strip_prefix("SEVERITY_NUMBER_")?;
+        if name == "UNSPECIFIED" {
+            return Some(0);
+        }
+        let level = name.trim_end_matches(|c: char| c.is_ascii_digit());
+        let step = if level == name {
+            1
+        } else {
+            name[level.len()..].parse().ok().filter(|n| (2..=4).contains(n))?
+        };
+        position(&["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"], level)? * 4 + step
+    };
+    i32::try_from(found).ok()
 }
 
 /// Hexadecimal digits of either case.

@@ -33,12 +33,10 @@ pub enum Kind {
     Text,
     /// Bytes, base64 in JSON.
     Bytes,
-    /// An identifier of so many bytes, hexadecimal in JSON. `required`: neither absent nor all zeros.
+    /// An identifier of so many bytes, or of none, hexadecimal in JSON.
     Identifier {
         /// 16 for traces, 8 for spans.
         length: usize,
-        /// Whether a message without it is bad.
-        required: bool,
     },
     /// A varint.
     Varint(Integer),
@@ -92,8 +90,8 @@ const U32: Kind = Kind::Varint(Integer::U32);
 const ENUM: Kind = Kind::Varint(Integer::Enum);
 const TIME: Kind = Kind::Fixed64 { signed: false };
 const COUNT: Kind = Kind::Fixed64 { signed: false };
-const TRACE_ID: Kind = Kind::Identifier { length: 16, required: false };
-const SPAN_ID: Kind = Kind::Identifier { length: 8, required: false };
+const TRACE_ID: Kind = Kind::Identifier { length: 16 };
+const SPAN_ID: Kind = Kind::Identifier { length: 8 };
 
 /// The request's message of a signal.
 #[must_use]
@@ -190,8 +188,8 @@ static SCOPE_SPANS: Message = message(
 static SPAN: Message = item(
     "Span",
     &[
-        one(1, "traceId", Kind::Identifier { length: 16, required: true }),
-        one(2, "spanId", Kind::Identifier { length: 8, required: true }),
+        one(1, "traceId", TRACE_ID),
+        one(2, "spanId", SPAN_ID),
         one(3, "traceState", Kind::Text),
         one(4, "parentSpanId", SPAN_ID),
         one(5, "name", Kind::Text),

@@ -1,6 +1,7 @@
-//! One pass over a request's protobuf that checks what a strict backend would refuse (structure, UTF-8, identifiers,
+//! One pass over a request's protobuf that checks what a backend cannot read (structure, UTF-8, lengths of identifiers,
 //! depth) and counts its items, without building anything. A batch that passed may be merged with others: it cannot
-//! make the backend refuse its neighbours.
+//! make the backend refuse its neighbours. A span without ids is passed on, as upstream does: what to make of it is the
+//! backend's to say, in a partial success.
 
 use std::fmt;
 
@@ -28,8 +29,6 @@ enum Reason {
     WireType,
     Utf8,
     Length { expected: usize, found: usize },
-    Zero,
-    Missing,
     Depth,
 }
 
@@ -73,21 +72,13 @@ fn message(shape: &'static Message, bytes: &[u8], depth: usize, items: &mut u64)
     }
     *items += u64::from(shape.item);
     let mut reader = Reader::new(bytes);
-    // Bit n stands for field n: identifiers that a message must have are few and low.
-    let mut seen = 0_u32;
     while let Some((number, value)) = reader.next().map_err(|error| fail(None, Reason::Wire(error)))? {
         let Some(field) = shape.fields.iter().find(|field| field.number == number) else { continue };
-        seen |= 1_u32.checked_shl(number).unwrap_or(0);
         match (field.kind, value) {
             (Kind::Message(inner), Value::Bytes(bytes)) => message(inner, bytes, depth + 1, items)?,
             (kind, value) => {
                 scalar(field, kind, value).map_err(|reason| fail(Some(field.json), reason))?;
             }
-        }
-    }
-    for field in shape.fields.iter().take_while(|field| field.number < 3) {
-        if matches!(field.kind, Kind::Identifier { required: true, .. }) && seen & (1 << field.number) == 0 {
-            return Err(fail(Some(field.json), Reason::Missing));
         }
     }
     Ok(())
@@ -101,20 +92,13 @@ fn scalar(field: &Field, kind: Kind, value: Value<'_>) -> Result<(), Reason> {
         | (Kind::Varint(_), Value::Varint(_))
         | (Kind::Fixed64 { .. } | Kind::Double, Value::Fixed64(_))
         | (Kind::Fixed32, Value::Fixed32(_)) => Ok(()),
-        (Kind::Identifier { length, required }, Value::Bytes(id)) => identifier(id, length, required),
+        (Kind::Identifier { length }, Value::Bytes(id)) if id.is_empty() || id.len() == length => Ok(()),
+        (Kind::Identifier { length }, Value::Bytes(id)) => {
+            Err(Reason::Length { expected: length, found: id.len() })
+        }
         (kind, Value::Bytes(packed)) if field.repeated => packed_numbers(kind, packed),
         _ => Err(Reason::WireType),
     }
-}
-
-fn identifier(id: &[u8], length: usize, required: bool) -> Result<(), Reason> {
-    if id.len() != length && (required || !id.is_empty()) {
-        return Err(Reason::Length { expected: length, found: id.len() });
-    }
-    if required && id.iter().all(|byte| *byte == 0) {
-        return Err(Reason::Zero);
-    }
-    Ok(())
 }
 
 fn packed_numbers(kind: Kind, packed: &[u8]) -> Result<(), Reason> {
@@ -145,8 +129,6 @@ impl fmt::Display for Malformed {
             Reason::WireType => f.write_str("wrong wire type"),
             Reason::Utf8 => f.write_str("not UTF-8"),
             Reason::Length { expected, found } => write!(f, "must have {expected} bytes, has {found}"),
-            Reason::Zero => f.write_str("must not be all zeros"),
-            Reason::Missing => f.write_str("is missing"),
             Reason::Depth => write!(f, "nested deeper than {MAX_DEPTH} messages"),
         }
     }

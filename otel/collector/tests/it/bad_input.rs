@@ -80,10 +80,7 @@ fn bad_spans() -> Vec<(&'static str, ExportTraceServiceRequest)> {
     };
     vec![
         ("Span.traceId: must have 16 bytes, has 15", change(|span| span.trace_id.truncate(15))),
-        ("Span.traceId: must not be all zeros", change(|span| span.trace_id = vec![0; 16])),
-        ("Span.traceId: is missing", change(|span| span.trace_id.clear())),
         ("Span.spanId: must have 8 bytes, has 9", change(|span| span.span_id.push(1))),
-        ("Span.spanId: is missing", change(|span| span.span_id.clear())),
         ("Span.parentSpanId: must have 8 bytes, has 3", change(|span| span.parent_span_id = vec![1, 2, 3])),
     ]
 }
@@ -259,7 +256,7 @@ async fn json_is_taken_as_the_specification_says() {
         assert!(seen.contains(part), "{part} in {seen}");
     }
     let refused = [
-        ("\"kind\": 2", "\"kind\": \"SPAN_KIND_SERVER\""),
+        ("\"kind\": 2", "\"kind\": \"SPAN_KIND_SEVER\""),
         ("\"3\"", "-3"),
         ("\"3\"", "4294967296"),
         ("1544712661000000000", "1.5"),
@@ -271,6 +268,26 @@ async fn json_is_taken_as_the_specification_says() {
         let body = body.replace(from, to).into_bytes();
         assert_eq!(post(&rig, "/v1/traces", JSON, "identity", body).await.status, 400, "{to}");
     }
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn what_upstream_takes_beyond_the_specification_is_taken() {
+    let backend = Backend::start().await;
+    let rig = strict(&backend).await;
+    let body = r#"{"resource_spans": [{"scope_spans": [{"spans": [
+        {"trace_id": "5B8EFFF798038103D269B633813FC60C", "span_id": "eee19b7ec3c1b174", "name": "span 1",
+         "kind": "SPAN_KIND_CONSUMER", "start_time_unix_nano": "5", "status": {"code": "STATUS_CODE_ERROR"}},
+        {"traceId": "00000000000000000000000000000000", "name": "span 2"}]}]}]}"#;
+    assert_eq!(post(&rig, "/v1/traces", JSON, "identity", body.as_bytes().to_vec()).await.status, 200);
+    eventually("both spans", async || (backend.span_numbers() == [1, 2]).then_some(())).await;
+    let request = &backend.trace_requests()[0];
+    let [full, bare] = request.resource_spans[0].scope_spans[0].spans.as_slice() else {
+        panic!("{request:?}")
+    };
+    assert_eq!((full.kind, full.start_time_unix_nano, full.trace_id.len()), (5, 5, 16));
+    assert_eq!(full.status.as_ref().unwrap().code, 2);
+    assert!(bare.span_id.is_empty(), "a span without ids is the backend's to judge");
     rig.stop().await;
 }
 

@@ -7,6 +7,7 @@ mod bad_input;
 mod configuration;
 mod durability;
 mod forward;
+mod generated;
 mod prometheus;
 mod properties;
 mod rig;

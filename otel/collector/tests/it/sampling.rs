@@ -15,7 +15,7 @@ use crate::durability::Process;
 use crate::rig::{Backend, Rig, eventually, to_backend};
 
 /// The rule of the repository's own file, which the official collector reads, too.
-const OURS: &str = include_str!("../../../../collector-sampling.yaml");
+const OURS: &str = collector::SAMPLING_CONFIG;
 
 fn value(key: &str, value: Value) -> KeyValue {
     KeyValue { key: key.into(), value: Some(AnyValue { value: Some(value) }), ..Default::default() }
