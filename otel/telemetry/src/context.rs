@@ -153,6 +153,12 @@ pub fn inject(headers: &mut http::HeaderMap, with_baggage: bool) {
     Context::map_current(|cx| propagation::inject(cx, headers, with_baggage));
 }
 
+/// The sender's context in the headers of a message that no layer of ours has received. `with_baggage`: the sender is one
+/// of our own services.
+pub fn extract(headers: &http::HeaderMap, with_baggage: bool) -> Scope {
+    Scope(propagation::extract(headers, with_baggage))
+}
+
 // === impl StoredContext ===
 
 impl StoredContext {

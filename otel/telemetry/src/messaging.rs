@@ -49,6 +49,7 @@ pub struct Message {
 enum Kind {
     Create,
     Send,
+    Receive,
     Process,
     Settle,
 }
@@ -83,6 +84,20 @@ pub async fn send<T, E: Display>(
 ) -> Result<T, E> {
     let parent = under(created);
     watch(message.start(Kind::Send, &parent, Vec::new()), future).await
+}
+
+/// Runs the taking of a message from a broker in a CLIENT span `receive <destination>`: child of the running context, which
+/// is the transport's, and linked to the message's creation.
+///
+/// # Errors
+/// Those of `future`.
+pub async fn receive<T, E: Display>(
+    message: &Message,
+    created: &StoredContext,
+    future: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    let links = created.span_context().map(|span| Link::new(span, Vec::new(), 0)).into_iter().collect();
+    watch(message.start(Kind::Receive, &Context::current(), links), future).await
 }
 
 /// Runs the work on a message in a CONSUMER span `process <destination>`: child of its creation and linked to it. Baggage
@@ -195,6 +210,7 @@ impl Kind {
         match self {
             Self::Create => "create",
             Self::Send => "send",
+            Self::Receive => "receive",
             Self::Process => "process",
             Self::Settle => "settle",
         }
@@ -204,7 +220,7 @@ impl Kind {
         match self {
             Self::Create => SpanKind::Producer,
             Self::Process => SpanKind::Consumer,
-            Self::Send | Self::Settle => SpanKind::Client,
+            Self::Send | Self::Receive | Self::Settle => SpanKind::Client,
         }
     }
 }

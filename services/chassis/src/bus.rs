@@ -4,7 +4,7 @@
 //! to each subscriber as a CloudEvent and deletes it when the subscriber has said that it is safe. The receiver commits it
 //! to its inbox, replies at once, and works on it afterwards; an event it knows already is acknowledged and dropped.
 //!
-//! What carries events is behind [`Transport`]: HTTP now ([`cloudevents`]), a broker when there is one.
+//! What carries events is behind [`Transport`]: HTTP ([`cloudevents`]), or NATS JetStream when `NATS_URL` is set (`nats`).
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -23,11 +23,13 @@ use crate::{Database, Error, Settings, Start, Tx, carried, due::now_ms, error::R
 pub mod cloudevents;
 mod inbox;
 mod letters;
+mod nats;
 mod outbox;
 
 pub use inbox::Message;
 pub(crate) use inbox::{Consumer, consumer, routes, work};
 pub(crate) use letters::letters;
+pub use nats::{DeadLetter, DeadLettersError, dead_letters};
 pub(crate) use outbox::relay;
 
 /// The service's way to send messages. Clones share everything.
@@ -40,6 +42,9 @@ struct Inner {
     database: Database,
     destinations: Mutex<HashMap<&'static str, Destination>>,
     transport: Box<dyn Transport>,
+    nats: Option<Arc<nats::Nats>>,
+    /// After so many deliveries a message is dead.
+    attempts: u32,
     arrived: Arc<Notify>,
     at_once: usize,
     retention: Duration,
@@ -76,8 +81,18 @@ pub struct Event {
 /// Carries events. `deliver` returns `Ok` only when the receiver has made the event durable.
 #[async_trait]
 pub trait Transport: std::fmt::Debug + Send + Sync {
-    /// Hands `event` to the receiver at `url`, in the running context, whose span is the transport's.
-    async fn deliver(&self, url: &str, event: &Event) -> Result<(), Undelivered>;
+    /// Hands `event` to `receiver`, which listens at `url`, in the running context, whose span is the transport's.
+    async fn deliver(&self, receiver: &str, url: &str, event: &Event) -> Result<(), Undelivered>;
+
+    /// Whether it is worth trying now.
+    async fn ready(&self) -> bool {
+        true
+    }
+
+    /// `messaging.system`.
+    fn system(&self) -> &'static str {
+        "cloudevents"
+    }
 }
 
 /// Why an event was not delivered.
@@ -95,11 +110,23 @@ pub enum Undelivered {
 
 impl Bus {
     pub(crate) fn new(settings: &Settings, source: &'static str, database: Database) -> Self {
+        let nats = nats::Nats::from_settings(settings, source).map(Arc::new);
+        let transport: Box<dyn Transport> = match &nats {
+            Some(nats) => Box::new(nats::OverNats(nats.clone())),
+            None => Box::new(cloudevents::OverHttp::new(settings)),
+        };
         Self(Arc::new(Inner {
             source,
             database,
             destinations: Mutex::default(),
-            transport: Box::new(cloudevents::OverHttp::new(settings)),
+            transport,
+            // About eight hours.
+            attempts: settings.number(
+                "WAYBILL_MESSAGE_ATTEMPTS",
+                if nats.is_some() { 1000 } else { u32::MAX },
+                1..=u32::MAX,
+            ),
+            nats,
             arrived: Arc::default(),
             at_once: settings.number("WAYBILL_MESSAGES_AT_ONCE", 256, 1..=10_000),
             retention: settings.duration("WAYBILL_INBOX_RETENTION", "7days"),
@@ -119,7 +146,7 @@ impl Bus {
         body: &T,
     ) -> Result<()> {
         let id = Uuid::now_v7().to_string();
-        let created = telemetry::messaging::create(&span_of(event_type, &id, order_id));
+        let created = telemetry::messaging::create(&self.span_of(event_type, &id, order_id));
         let event = Event {
             id,
             source: self.0.source.to_owned(),
@@ -136,6 +163,16 @@ impl Bus {
             tx.wake_on_commit(destination.wake.clone());
         }
         Ok(())
+    }
+
+    /// Whether NATS carries the messages, and is connected now.
+    pub(crate) fn broker(&self) -> Option<bool> {
+        self.0.nats.as_ref().map(|nats| nats.connected())
+    }
+
+    fn span_of(&self, event_type: &str, id: &str, order_id: &str) -> telemetry::messaging::Message {
+        let message = telemetry::messaging::Message::new(event_type.to_owned(), id);
+        message.system(self.0.transport.system()).conversation(order_id)
     }
 
     fn destinations(&self) -> HashMap<&'static str, Destination> {
@@ -168,8 +205,4 @@ impl Event {
     fn baggage_text(&self) -> String {
         serde_json::to_string(&self.baggage).unwrap_or_default()
     }
-}
-
-fn span_of(event_type: &str, id: &str, order_id: &str) -> telemetry::messaging::Message {
-    telemetry::messaging::Message::new(event_type.to_owned(), id).conversation(order_id)
 }

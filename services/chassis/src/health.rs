@@ -13,20 +13,22 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
-use crate::Database;
+use crate::{Bus, Database};
 
 #[derive(Clone)]
 struct Ready {
     database: Database,
+    bus: Bus,
     stopping: CancellationToken,
 }
 
-/// `GET /livez`: the process answers. `GET /readyz`: it can also work: its database does, and it is not draining.
-pub(crate) fn routes(database: Database, stopping: CancellationToken) -> Router {
+/// `GET /livez`: the process answers. `GET /readyz`: it can also work: its database does, and it is not draining. A broker
+/// that is away is told, and no reason not to be ready: messages wait in the outbox.
+pub(crate) fn routes(database: Database, bus: Bus, stopping: CancellationToken) -> Router {
     Router::new()
         .route("/livez", get(async || Json(json!({"status": "live"}))))
         .route("/readyz", get(ready))
-        .with_state(Ready { database, stopping })
+        .with_state(Ready { database, bus, stopping })
 }
 
 /// gRPC health (`grpc.health.v1`) and server reflection (`v1`, which current tools speak).
@@ -58,7 +60,11 @@ async fn ready(State(state): State<Ready>) -> Response {
         }
     };
     match why {
-        None => Json(json!({"status": "ready"})).into_response(),
+        None => match state.bus.broker() {
+            None => Json(json!({"status": "ready"})).into_response(),
+            Some(true) => Json(json!({"status": "ready", "nats": "connected"})).into_response(),
+            Some(false) => Json(json!({"status": "ready", "nats": "away: messages wait"})).into_response(),
+        },
         Some(why) => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"status": "not ready", "reason": why})))
             .into_response(),
     }

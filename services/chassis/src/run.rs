@@ -210,7 +210,7 @@ async fn live(
     );
 
     let book = book::routes(name, app.book, database.clone(), bus.clone());
-    let routes = app.http.merge(bus::routes(bus, consumers));
+    let routes = app.http.merge(bus::routes(bus.clone(), consumers));
     let grpc = app
         .grpc
         .map_or_else(|| tonic::service::Routes::default().into_axum_router(), |r| r.into_axum_router());
@@ -218,7 +218,7 @@ async fn live(
         [] => Router::new(),
         names => health::grpc(names, &app.descriptors).await,
     };
-    let health = health::routes(database.clone(), stop.clone()).merge(book);
+    let health = health::routes(database.clone(), bus, stop.clone()).merge(book);
     let edge = Edge::new(routes, grpc, meta, health, app.layer, limits);
 
     let serve = server::serve(listener, edge, limits, stop.clone());

@@ -44,25 +44,14 @@ impl OverHttp {
 
 #[async_trait]
 impl Transport for OverHttp {
-    async fn deliver(&self, url: &str, event: &Event) -> Result<(), Undelivered> {
-        let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(event.created_unix_ms) * 1_000_000);
-        let time = time.ok().and_then(|t| t.format(&Rfc3339).ok()).unwrap_or_default();
+    async fn deliver(&self, _receiver: &str, url: &str, event: &Event) -> Result<(), Undelivered> {
         let mut request = self
             .client
             .post(format!("{url}/events"))
             .timeout(self.limit)
-            .header("ce-specversion", "1.0")
-            .header("ce-id", &event.id)
-            .header("ce-source", format!("/{}", event.source))
-            .header("ce-type", &event.event_type)
-            .header("ce-subject", &event.subject)
-            .header("ce-time", time)
             .header(http::header::CONTENT_TYPE, "application/json");
-        if !event.created.traceparent.is_empty() {
-            request = request.header("ce-traceparent", &event.created.traceparent);
-        }
-        if !event.created.tracestate.is_empty() {
-            request = request.header("ce-tracestate", &event.created.tracestate);
+        for (name, value) in attributes(event) {
+            request = request.header(name, value);
         }
         let response = request.body(event.body.clone()).send().await;
         let response = response.map_err(|e| Undelivered::Later(no_reply(&e)))?;
@@ -76,6 +65,27 @@ impl Transport for OverHttp {
             _ => Err(Undelivered::Later(text)),
         }
     }
+}
+
+/// The event's attributes as `ce-` headers, but for its data's type.
+pub(super) fn attributes(event: &Event) -> Vec<(&'static str, String)> {
+    let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(event.created_unix_ms) * 1_000_000);
+    let time = time.ok().and_then(|t| t.format(&Rfc3339).ok()).unwrap_or_default();
+    let mut all = vec![
+        ("ce-specversion", "1.0".to_owned()),
+        ("ce-id", event.id.clone()),
+        ("ce-source", format!("/{}", event.source)),
+        ("ce-type", event.event_type.clone()),
+        ("ce-subject", event.subject.clone()),
+        ("ce-time", time),
+    ];
+    if !event.created.traceparent.is_empty() {
+        all.push(("ce-traceparent", event.created.traceparent.clone()));
+    }
+    if !event.created.tracestate.is_empty() {
+        all.push(("ce-tracestate", event.created.tracestate.clone()));
+    }
+    all
 }
 
 /// Reads an event from a request: what is missing or malformed is the sender's mistake.

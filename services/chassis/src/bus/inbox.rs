@@ -16,9 +16,10 @@ use sqlx::{Row, any::AnyRow};
 use telemetry::{context, context::StoredContext, messaging};
 use tokio_util::sync::CancellationToken;
 
-use super::{Bus, Event, cloudevents, outbox, span_of};
+use super::{Bus, Event, cloudevents, nats, outbox};
 use crate::{
     Traced,
+    database::limited,
     due::{ms, now_ms, pause},
     edge::panic_text,
     errands::{Errand, Errands},
@@ -54,6 +55,17 @@ struct Typed<T, F> {
     body: std::marker::PhantomData<fn() -> T>,
 }
 
+/// How far an event has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Known {
+    /// To be worked on.
+    Open,
+    /// Handled.
+    Done,
+    /// Handled in vain.
+    Dead { error: String, delivery: u32 },
+}
+
 /// Longest pause between two tries of one message.
 const LATER: Duration = Duration::from_secs(30);
 
@@ -86,11 +98,53 @@ async fn receive(
 ) -> Result<StatusCode> {
     let event = cloudevents::read(&headers, &body)?;
     context::set_attribute(contracts::keys::ORDER_ID, event.subject.clone());
+    check(&consumers, &event)?;
+    let inserted = insert(&bus, &event).await?;
+    Ok(if inserted { StatusCode::ACCEPTED } else { StatusCode::OK })
+}
+
+/// Whether this service takes such an event, and its data is what it should be.
+pub(super) fn check(consumers: &Consumers, event: &Event) -> Result<()> {
     let Some(consumer) = consumers.iter().find(|c| c.event_type() == event.event_type) else {
         let detail = format!("this service does not take events of type {:?}", event.event_type);
         return Err(Error::invalid(detail).typed("unknown-event-type"));
     };
-    consumer.check(&event.body)?;
+    consumer.check(&event.body)
+}
+
+/// Commits an event that a broker has delivered, and says how far it has come, if it was known before.
+pub(super) async fn accept(bus: &Bus, event: &Event) -> Result<Known> {
+    if insert(bus, event).await? {
+        return Ok(Known::Open);
+    }
+    Ok(known(bus, &event.source, &event.id).await?.unwrap_or(Known::Done))
+}
+
+/// How far an event of the inbox has come. One that is not there any more was done long ago.
+pub(super) async fn known(bus: &Bus, source: &str, id: &str) -> Result<Option<Known>, sqlx::Error> {
+    let row =
+        sqlx::query("SELECT state, last_error, delivery FROM inbox WHERE source = $1 AND event_id = $2");
+    let row = row.bind(source).bind(id).fetch_optional(bus.0.database.read()).traced("SELECT inbox").await?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(match row.try_get::<String, _>("state")?.as_str() {
+        "open" => Known::Open,
+        "dead" => Known::Dead {
+            error: row.try_get("last_error")?,
+            delivery: u32::try_from(row.try_get::<i64, _>("delivery")?).unwrap_or(u32::MAX),
+        },
+        _ => Known::Done,
+    }))
+}
+
+/// Source and id of every event that is still open.
+pub(super) async fn open_keys(bus: &Bus) -> Result<Vec<(String, String)>, sqlx::Error> {
+    let rows = sqlx::query("SELECT source, event_id FROM inbox WHERE state = 'open'");
+    let rows = limited(rows.fetch_all(bus.0.database.read())).await?;
+    rows.iter().map(|row| Ok((row.try_get("source")?, row.try_get("event_id")?))).collect()
+}
+
+/// Commits the event; `false`: it was there before.
+async fn insert(bus: &Bus, event: &Event) -> Result<bool> {
     // Its place behind the order's other events is counted here.
     let mut tx = bus.0.database.begin_for(&event.subject).await?;
     let inserted = sqlx::query(
@@ -113,7 +167,7 @@ async fn receive(
     .await?;
     tx.wake_on_commit(bus.0.arrived.clone());
     tx.commit().await?;
-    Ok(if inserted.rows_affected() == 1 { StatusCode::ACCEPTED } else { StatusCode::OK })
+    Ok(inserted.rows_affected() == 1)
 }
 
 /// Works on what is in the inbox until `stop`, then waits for what is under way, for at most `drain`. What is cut then, or
@@ -144,13 +198,21 @@ pub(crate) async fn work(bus: Bus, consumers: Consumers, stop: CancellationToken
                 .collect())
         }
     };
-    errands.run(stop, load).await;
+    match &bus.0.nats {
+        Some(nats) => {
+            let receive = nats::receive(bus.clone(), nats.clone(), consumers.clone(), stop.clone());
+            futures::join!(errands.run(stop, load), receive);
+        }
+        None => errands.run(stop, load).await,
+    }
 }
 
 /// One delivery, in its `process` span.
 async fn process(bus: &Bus, consumer: Arc<dyn Consumer>, event: Event, delivery: u32) {
-    let span =
-        span_of(&event.event_type, &event.id, &event.subject).consumer_group(bus.0.source).delivery(delivery);
+    let span = bus
+        .span_of(&event.event_type, &event.id, &event.subject)
+        .consumer_group(bus.0.source)
+        .delivery(delivery);
     let work = async {
         let run = AssertUnwindSafe(async { consumer.handle(&event, delivery).await }).catch_unwind();
         let outcome = match run.await {
@@ -160,7 +222,7 @@ async fn process(bus: &Bus, consumer: Arc<dyn Consumer>, event: Event, delivery:
         let settled = messaging::settle(&span, settle(bus, &event, delivery, &outcome)).await;
         if let Err(e) = outcome {
             context::fail(e.slug(), e.detail().to_owned());
-            let again = e.kind().is_transient();
+            let again = e.kind().is_transient() && delivery < bus.0.attempts;
             tracing::error!(error.type = e.slug(), causes = e.causes(), delivery, again, "{e}");
         }
         if let Err(e) = settled {
@@ -177,7 +239,7 @@ async fn process(bus: &Bus, consumer: Arc<dyn Consumer>, event: Event, delivery:
 async fn settle(bus: &Bus, event: &Event, delivery: u32, outcome: &Result<()>) -> Result<(), sqlx::Error> {
     let (state, error, due) = match outcome {
         Ok(()) => ("done", String::new(), 0),
-        Err(e) if e.kind().is_transient() => {
+        Err(e) if e.kind().is_transient() && delivery < bus.0.attempts => {
             ("open", e.to_string(), now_ms() + ms(pause(i64::from(delivery) - 1, LATER)))
         }
         Err(e) => ("dead", e.to_string(), 0),
@@ -190,12 +252,21 @@ async fn settle(bus: &Bus, event: &Event, delivery: u32, outcome: &Result<()>) -
     .bind(&event.source)
     .bind(&event.id)
     .bind(state)
-    .bind(error)
+    .bind(&error)
     .bind(due)
     .bind(i64::from(delivery) + i64::from(state == "open"))
     .execute(&mut *tx)
     .await?;
-    tx.commit().await
+    tx.commit().await?;
+    if let Some(nats) = &bus.0.nats {
+        let known = match state {
+            "done" => Known::Done,
+            "dead" => Known::Dead { error, delivery },
+            _ => return Ok(()),
+        };
+        nats.settled(&event.source, &event.id, known).await;
+    }
+    Ok(())
 }
 
 /// After a start: what is open may have been under way, so it counts as delivered again; what is old and done is forgotten.

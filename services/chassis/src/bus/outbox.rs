@@ -8,7 +8,7 @@ use telemetry::context::StoredContext;
 use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Bus, Destination, Event, Undelivered, span_of};
+use super::{Bus, Destination, Event, Undelivered};
 use crate::{
     Traced, Tx,
     database::limited,
@@ -77,7 +77,9 @@ async fn relay_to(bus: Bus, name: &'static str, destination: Destination, stop: 
     let mut flights: JoinSet<Landed> = JoinSet::new();
     let mut flying = HashSet::new();
     loop {
-        match ours(&bus, name, &flying).await {
+        let due =
+            if bus.0.transport.ready().await { ours(&bus, name, &flying).await } else { Ok(Vec::new()) };
+        match due {
             Ok(due) => {
                 for flight in due {
                     flying.insert(flight.event.id.clone());
@@ -141,9 +143,9 @@ async fn ours(
 /// One delivery, in its `send` span.
 async fn fly(bus: Bus, name: &'static str, url: String, flight: Flight) -> Landed {
     let Flight { event, attempts } = &flight;
-    let span = span_of(&event.event_type, &event.id, &event.subject).consumer_group(name);
+    let span = bus.span_of(&event.event_type, &event.id, &event.subject).consumer_group(name);
     let attempt = async {
-        let outcome = bus.0.transport.deliver(&url, event).await;
+        let outcome = bus.0.transport.deliver(name, &url, event).await;
         if let Err(e) = &outcome
             && (attempts + 1).count_ones() == 1
         {

@@ -3,10 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod book;
+mod broker;
 mod bus;
 mod drain;
 mod edge;
 mod engines;
 mod grpc;
+mod outage;
+mod proxy;
+mod replicas;
 mod support;
 mod world;
