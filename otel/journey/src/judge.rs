@@ -57,6 +57,7 @@ impl<'a> Bench<'a> {
             Owed::Nothing => None,
         };
         let end = self.end(owed);
+        let answer = answer.map(|answer| self.ended_badly(answer, end));
         let outcome = match (&answer, owed) {
             (Some(answer), _) => answer.outcome,
             (None, Owed::Step(_)) if self.spans.is_empty() => Outcome::Undecided,
@@ -107,6 +108,19 @@ impl<'a> Bench<'a> {
         }
         let awaited = self.route.ends.iter().any(|e| e.deadline.is_some());
         if !ended && awaited { Owed::End } else { Owed::Nothing }
+    }
+
+    /// An end that is not good stops it at once, where it is.
+    fn ended_badly(&self, mut answer: Answer, end: Option<&End>) -> Answer {
+        if let Some(end) = end.filter(|e| !e.good) {
+            answer.outcome = Outcome::Stopped;
+            let words = end.words.clone().unwrap_or_else(|| format!("was {}", end.name));
+            if answer.stop.phase != Phase::Failed {
+                answer.stop.cause = Some(end.name.clone());
+                answer.stop.words = Some(format!("it {words}"));
+            }
+        }
+        answer
     }
 
     /// The end that was reached; a way whose steps are all done leads to its own.
@@ -211,7 +225,7 @@ impl<'a> Bench<'a> {
                 _ if shown && look.has_own() => State::Done,
                 _ if shown && look.step.optional => State::Never,
                 _ if shown => State::Missing,
-                Some(at) if at <= i && !look.step.optional => open(look, i == at, outcome),
+                Some(at) if at == i || at < i && !look.step.optional => open(look, i == at, outcome),
                 _ => State::Never,
             };
             self.stamp(look, state, stop)

@@ -80,6 +80,11 @@ impl<'a> Path<'a> {
         self.mute && self.end.is_some()
     }
 
+    /// It came to an end after which nothing is owed.
+    fn is_over(&self) -> bool {
+        self.way.is_none() && self.end.as_ref().is_some_and(|e| e.end.good && e.end.after().is_none())
+    }
+
     /// It is not owed: done, replaced, or optional and never begun.
     pub(crate) fn is_settled(&self, i: usize) -> bool {
         let look = &self.looks[i];
@@ -88,7 +93,7 @@ impl<'a> Path<'a> {
             .as_ref()
             .is_some_and(|w| w.way.replaces(look.step.name()) || w.way.after() == look.step.name());
         let idle = look.step.optional && !look.has_own() && look.handoffs.is_empty();
-        self.passed[i] || self.told[i] || other || idle || self.is_all_word()
+        self.passed[i] || self.told[i] || other || idle || self.is_all_word() || self.is_over()
     }
 
     /// Until when the steps before `i` were at work, or may have been.

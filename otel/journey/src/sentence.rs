@@ -50,9 +50,10 @@ fn stopped(verdict: &Verdict, route: &Route, noun: &str) -> Vec<String> {
         return vec![format!("{noun} {}", end_words(verdict, route))];
     };
     let title = title(&stop.step, route);
+    let good = verdict.end.as_ref().is_some_and(|name| route.ends.iter().any(|e| e.good && e.name == *name));
     let but = match &verdict.end {
-        Some(_) => format!(" {}, but", end_words(verdict, route)),
-        None => String::new(),
+        Some(_) if good => format!(" {}, but", end_words(verdict, route)),
+        _ => String::new(),
     };
     let words = stop.words.clone().or_else(|| stop.cause.clone());
     let words = words.unwrap_or_else(|| phase_words(stop.phase).to_owned());

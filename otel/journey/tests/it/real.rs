@@ -1,6 +1,8 @@
 //! Traces of real orders through the eight services, recorded while partners hung, services were down, frozen or mute,
 //! and the verdict that each must give.
 
+use std::sync::LazyLock;
+
 use journey::{
     Case, Heard, Kind, Outcome, Phase, Route, State, Symptom, Trace, Verdict, adapters::jaeger, health,
     judge, sentence,
@@ -10,7 +12,8 @@ const ROUTE: &str = include_str!("../../../../services/contracts/route.yaml");
 const MINUTE: u64 = 60_000_000_000;
 
 pub(crate) fn route() -> Route {
-    Route::parse(ROUTE).unwrap()
+    static READ: LazyLock<Route> = LazyLock::new(|| Route::parse(ROUTE).unwrap());
+    READ.clone()
 }
 
 pub(crate) fn traces(name: &str) -> Vec<Trace> {
