@@ -4,27 +4,33 @@
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use contracts::keys::ORDER_ID;
-use journey::{Journey, Route, Stamp, State, Trace};
+use journey::{Outcome, Route, Stamp, State, Verdict};
 
 use crate::{
-    ask::{Backend, Window, now_ns},
+    ask::{
+        Backend, Window, ids,
+        lookup::{Finder, Lookup},
+        now_ns,
+    },
     term,
 };
 
 /// How long an order's trace may take to come to rest in the store.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two questions.
-const PAUSE: Duration = Duration::from_millis(50);
+const PAUSE: Duration = Duration::from_millis(100);
+/// How far back an order is looked for.
+const SINCE: Duration = Duration::from_secs(24 * 3600);
 
 /// An order as its trace tells it.
 #[derive(Debug)]
 pub(crate) struct Page {
-    trace: Trace,
-    journey: Journey,
+    verdict: Verdict,
+    spans: usize,
+    sentence: String,
 }
 
-/// Reads order `id` back until `enough` of it is there.
+/// Reads order `id` back, as `waybill where` does, until `enough` of it is there.
 ///
 /// # Errors
 /// When the store cannot be asked, or the order has not come to rest within half a minute.
@@ -32,19 +38,23 @@ pub(crate) async fn read(
     backend: &Backend,
     route: &Route,
     id: &str,
-    enough: impl Fn(&Journey) -> bool,
+    enough: impl Fn(&Verdict) -> bool,
 ) -> anyhow::Result<Page> {
     let until = Instant::now() + PATIENCE;
     let mut last = "no span of it is there".to_owned();
     while Instant::now() < until {
-        let window = Window::last(Duration::from_secs(24 * 3600));
-        let found = backend.find(&["mobile-app"], (ORDER_ID, id), window, 20).await?;
-        if let Some(trace) = found.into_iter().max_by_key(|t| t.spans.len()) {
-            let journey = journey::stamps(&trace, route, now_ns());
-            if enough(&journey) {
-                return Ok(Page { trace, journey });
+        let finder = Finder::new(backend, route, Window::last(SINCE));
+        if let Lookup::Found(case) = finder.look_up(&ids::readings(id)?).await? {
+            let verdict = journey::judge(&case, route, &[], now_ns());
+            let sentence = journey::sentence(&verdict, route, &format!("{} {id}", route.noun));
+            if enough(&verdict) {
+                return Ok(Page {
+                    verdict,
+                    spans: case.traces.iter().map(|t| t.spans.len()).sum(),
+                    sentence,
+                });
             }
-            last = format!("its stamps are {}, {}", signs(&journey.stamps), backend.link(&trace.id));
+            last = format!("{} {sentence}", signs(&verdict.stamps));
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -52,44 +62,42 @@ pub(crate) async fn read(
 }
 
 /// All stamps are there, and the food arrived.
-pub(crate) fn delivered(journey: &Journey) -> bool {
-    journey.stamps.iter().all(|s| s.state == State::Done)
-        && journey.end.as_ref().is_some_and(|(end, _)| end == "delivered")
+pub(crate) fn delivered(verdict: &Verdict) -> bool {
+    verdict.outcome == Outcome::Arrived
+        && verdict.end.as_deref() == Some("delivered")
+        && verdict.stamps.iter().all(|s| s.state == State::Done)
 }
 
 /// A step gave up, and no other way was taken.
-pub(crate) fn stranded(journey: &Journey) -> bool {
-    journey.stamps.iter().any(|s| s.state == State::Stopped)
-        && journey.stamps.iter().all(|s| s.state != State::UnderWay)
-        && journey.end.is_none()
+pub(crate) fn stranded(verdict: &Verdict) -> bool {
+    verdict.outcome == Outcome::Stopped && verdict.alternative.is_none()
 }
 
 /// The other way was taken to its good end.
-pub(crate) fn made_good(journey: &Journey) -> bool {
-    journey.alternative.as_ref().is_some_and(|(_, stamps)| stamps.iter().all(|s| s.state == State::Done))
-        && journey.end.as_ref().is_some_and(|(_, good)| *good)
+pub(crate) fn made_good(verdict: &Verdict) -> bool {
+    let way = verdict.alternative.as_ref();
+    verdict.outcome == Outcome::Arrived
+        && way.is_some_and(|w| w.stamps.iter().all(|s| s.state == State::Done))
 }
 
 // === impl Page ===
 
 impl Page {
-    /// Prints the stamps, the title, what went wrong, and the link.
+    /// Prints the stamps, the title, the sentence, and the link.
     ///
     /// # Errors
     /// When stdout is gone.
     pub(crate) fn print(&self, title: &str, backend: &Backend) -> std::io::Result<()> {
-        let end = self.journey.end.as_ref().map_or("lost", |(end, _)| end.as_str());
-        term::say(&format!("{}  {title} → {}", signs(&self.journey.stamps), term::bold(end)))?;
-        for stamp in self.journey.stamps.iter().filter(|s| s.state == State::Stopped) {
-            let cause = stamp.cause.as_deref().unwrap_or("no more was heard of it");
-            term::say(&format!("   stopped at {}: {cause}", stamp.step))?;
+        let end = self.verdict.end.as_deref().unwrap_or("lost");
+        term::say(&format!("{}  {title} → {}", signs(&self.verdict.stamps), term::bold(end)))?;
+        if let Some(way) = &self.verdict.alternative {
+            let steps: Vec<_> =
+                way.stamps.iter().map(|s| format!("{} {}", s.state.emoji(), s.step)).collect();
+            term::say(&format!("   ↩ {}: {}", way.name, steps.join("  ")))?;
         }
-        if let Some((name, stamps)) = &self.journey.alternative {
-            let steps: Vec<_> = stamps.iter().map(|s| format!("{} {}", s.state.emoji(), s.step)).collect();
-            term::say(&format!("   ↩ {name}: {}", steps.join("  ")))?;
-        }
-        let (spans, link) = (self.trace.spans.len(), backend.link(&self.trace.id));
-        term::say(&format!("   {link} {}", term::dim(&format!("({spans} spans)"))))
+        term::say(&format!("   {}", self.sentence))?;
+        let link = self.verdict.traces.first().map(|id| backend.link(id)).unwrap_or_default();
+        term::say(&format!("   {link} {}", term::dim(&format!("({} spans)", self.spans))))
     }
 }
 

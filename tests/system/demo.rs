@@ -22,6 +22,7 @@ async fn the_tale_is_read_back_from_the_store_and_a_second_run_still_finds_the_f
     assert_eq!(stamped("✅✅✅✅✅⚠️✗✗  ", "refunded"), 1, "{}", first.stdout);
     let has = |text: &str| lines.iter().any(|l| l.contains(text));
     assert!(has("$200.00 charged, nothing refunded") && has("$200.00 charged, $200.00 refunded"));
+    assert!(has("stopped at delivery assignment: no courier answered within 3 s; "), "{}", first.stdout);
     assert!(has("↩ refund: ✅ refunded  ✅ customer told") && has("the customer was told: nothing"));
     assert_eq!(lines.iter().filter(|l| l.contains("/trace/")).count(), 5);
     assert!(!has("from an earlier run"));

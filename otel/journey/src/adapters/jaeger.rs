@@ -141,7 +141,8 @@ fn text(value: &Value) -> String {
 /// Microseconds to nanoseconds; negative and absurd values end at the bounds.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "float casts saturate")]
 fn nanos(micros: f64) -> u64 {
-    (micros * 1_000.0) as u64
+    // Times the whole number: a float has no room for today's nanoseconds.
+    (micros.trunc() as u64).saturating_mul(1_000).saturating_add((micros.fract() * 1_000.0) as u64)
 }
 
 #[cfg(test)]
@@ -179,6 +180,12 @@ mod tests {
         let both = vec![reference("FOLLOWS_FROM", "ab", "3"), reference("CHILD_OF", "ab", "4")];
         assert_eq!(references(both, &trace).0, Some(padded("4", 16)));
         assert_eq!(references(vec![reference("FOLLOWS_FROM", "cd", "1")], &trace).0, None);
+    }
+
+    #[test]
+    fn microseconds_of_today_are_read_exactly_and_absurd_ones_end_at_the_bounds() {
+        assert_eq!(nanos(1_795_245_524_735_586.0), 1_795_245_524_735_586_000);
+        assert_eq!((nanos(1.5), nanos(-1.0), nanos(1e300)), (1_500, 0, u64::MAX));
     }
 
     #[test]
