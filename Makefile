@@ -3,10 +3,15 @@
 CARGO ?= cargo
 PORTS ?= default
 ARGS ?=
+INCIDENT ?= new-years-eve
+SEED ?= 1
+SEEDS ?= 101 102 103
+SCALE ?= 0.2
+OUT ?= target/incidents
 COMPOSE ?= docker compose
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run up down compose-test load build test lint fmt bench conformance clean
+.PHONY: help demo run up down compose-test load build test lint fmt bench conformance clean incident incidents
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +36,16 @@ compose-test: ## Bring the containers up, kill the collector under load, count e
 load: ## Place orders at a running system (ARGS="--rate 50 --duration 30s")
 	$(CARGO) build --release --locked --bin waybill
 	@./target/release/waybill load $(ARGS)
+
+incident: ## Replay New Year's Eve before and after the cure, and grade the verdicts (INCIDENT=name, SEED=1, SCALE=0.2, OUT=folder)
+	$(CARGO) build --release --locked --bin waybill
+	@rm -rf $(OUT)/$(INCIDENT)-off $(OUT)/$(INCIDENT)-on
+	@for r in off on; do ./target/release/waybill incident $(INCIDENT) --seed $(SEED) --time-scale $(SCALE) --resilience $$r --out $(OUT)/$(INCIDENT)-$$r; done
+	@for r in off on; do echo; ./target/release/waybill grade $(OUT)/$(INCIDENT)-$$r; done
+
+incidents: ## Replay every incident with three seeds and print the table of docs/incidents.md (SEEDS="101 102 103", OUT=folder)
+	$(CARGO) build --release --locked --bin waybill
+	@.ci/incidents $(OUT)/all "$(SEEDS)"
 
 build: ## Build the release binary
 	$(CARGO) build --release --locked --bin waybill

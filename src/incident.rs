@@ -27,6 +27,7 @@ mod process_killed;
 mod push_provider_down;
 mod restaurant_rejects;
 mod slow_handoff;
+mod tail_sampling;
 
 pub(crate) use record::{Files, Record, Telemetry, Truth};
 pub(crate) use run::{Request, run};
@@ -72,6 +73,7 @@ pub(crate) const ALL: &[&dyn Incident] = &[
     &collector_down::CollectorDown,
     &dropping_exporter::DroppingExporter,
     &clock_skew::ClockSkew,
+    &tail_sampling::TailSampling,
 ];
 
 /// The incident called `name`.

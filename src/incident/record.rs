@@ -78,7 +78,7 @@ pub(crate) struct Truth {
     pub(crate) answer: String,
     /// What became of it.
     pub(crate) outcome: Outcome,
-    /// Where it came to rest, good or bad: `delivered`, `refunded`, `declined`, `failed`.
+    /// Where it came to rest, good or bad: `delivered`, `refunded`, `declined`, `refused`.
     pub(crate) end: Option<String>,
     /// Where it stopped.
     pub(crate) stop: Option<Halt>,

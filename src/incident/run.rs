@@ -122,6 +122,12 @@ impl Run<'_> {
             ("mobile-app", "WAYBILL_ORDER_WAIT", pace.at_least(15, 2_000)),
             ("mobile-app", "WAYBILL_ORDER_PATIENCE", pace.at_least(60, 4_000)),
         ];
+        for (part, key, seconds) in &self.stage.paced {
+            let plain = key.ends_with("_MS");
+            let text = pace.at_least(*seconds, 500);
+            let value = if plain { text.trim_end_matches("ms").to_owned() } else { text };
+            all.push((*part, *key, value));
+        }
         for service in crate::cmd::service::SERVICES {
             all.push((service.name, "WAYBILL_RESILIENCE", resilience.to_owned()));
             all.push((service.name, "WAYBILL_CALL_TIMEOUT", pace.at_least(10, 2_000)));
@@ -156,6 +162,7 @@ impl Run<'_> {
         let rest = rest::until_rest(fleet.plan(), self.pace).await?;
         let rest_ms = now_ms();
         self.bar.set_message("reading the traces");
+        tokio::time::sleep(self.pace.of(self.stage.held_back)).await;
         let store = Store::new(fleet.plan().url("tracestore", "http"))?;
         let recorded = store.read().await?;
         let record = Record {
@@ -198,7 +205,9 @@ impl Run<'_> {
             stop: fate.stop,
             charged_minor: facts.charged_minor,
             refunded_minor: facts.refunded_minor,
-            customer_told: ["tracking.started", "order.failed"].iter().any(|t| facts.told.contains(*t)),
+            customer_told: ["tracking.started", "order.delivered", "order.failed"]
+                .iter()
+                .any(|t| facts.told.contains(*t)),
             telemetry: if touched { Telemetry::Holed } else { Telemetry::Whole },
         }
     }

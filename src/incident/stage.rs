@@ -17,6 +17,8 @@ pub(super) const RUSH: Duration = Duration::from_secs(60);
 pub(crate) struct Stage {
     /// Part, variable, value.
     pub(super) settings: Vec<(&'static str, &'static str, String)>,
+    /// Part, variable, true seconds: a time that is shortened as everything else is.
+    pub(super) paced: Vec<(&'static str, &'static str, u64)>,
     /// How third parties misbehave; times count from the first order.
     pub(super) rules: Vec<Rule>,
     /// Test cards and how many of a hundred customers pay with them; the rest pay with `tok_visa`.
@@ -27,6 +29,8 @@ pub(crate) struct Stage {
     pub(super) collector: Option<&'static str>,
     /// What is done to processes and wires, and when.
     pub(super) acts: Vec<Act>,
+    /// How long the collector holds spans back before it decides on them.
+    pub(super) held_back: Duration,
     /// Whose telemetry the faults touch, beyond what killing and freezing does to it.
     pub(super) holes: Holes,
 }

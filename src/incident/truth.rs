@@ -4,6 +4,7 @@
 //! |--|--|
 //! | delivered, and the customer was told of the ride | arrived |
 //! | refunded, and told of it where delivery-assignment gave up | arrived |
+//! | declined by the card network, or turned away before the payment: nothing is owed | arrived |
 //! | a message still in its sender's outbox | stopped, its receiver's step: not received |
 //! | a message open in an inbox, never failed | stopped, that step: not finished |
 //! | a message dead in an inbox, or failing again and again | stopped, that step: failed |
@@ -12,7 +13,7 @@
 use journey::{Outcome, Phase};
 
 use super::{
-    audit::{Facts, Front, Letter},
+    audit::{Facts, Letter},
     record::Halt,
 };
 
@@ -56,23 +57,13 @@ fn before_the_owner(facts: &Facts) -> Option<Fate> {
         return Some(Fate { outcome: Outcome::NotBegun, end: None, stop: None });
     };
     match (front.stage.as_str(), facts.payment.as_deref()) {
-        ("declined", _) => {
-            let fate = stopped("payment-gateway", Phase::Failed, "declined");
-            Some(Fate { end: Some("declined"), ..fate })
-        }
-        ("failed", _) => Some(Fate { end: Some("failed"), ..refused(front) }),
+        ("declined", _) => Some(Fate { outcome: Outcome::Arrived, end: Some("declined"), stop: None }),
+        ("failed", _) => Some(Fate { outcome: Outcome::Arrived, end: Some("refused"), stop: None }),
         ("placing", _) if front.anonymous => Some(stopped("auth", Phase::NotReceived, "not_received")),
         ("placing", _) => Some(stopped("restaurant-availability", Phase::NotFinished, "no_word")),
         ("paying", None) => Some(stopped("payment-gateway", Phase::NotReceived, "not_received")),
         (_, Some("pending")) => Some(stopped("payment-gateway", Phase::NotFinished, "no_word")),
         _ => None,
-    }
-}
-
-fn refused(front: &Front) -> Fate {
-    match front.reason.as_str() {
-        "interrupted" => stopped("mobile-app", Phase::Failed, "interrupted"),
-        reason => stopped("restaurant-availability", Phase::Failed, reason),
     }
 }
 
@@ -94,13 +85,18 @@ fn on_the_road(facts: &Facts) -> Fate {
 fn ridden(facts: &Facts) -> Fate {
     let there = facts.ride.as_deref() == Some("delivered");
     let end = there.then_some("delivered");
-    if !facts.told.contains("tracking.started") {
+    if !told_of_ride(facts) {
         return Fate { end, ..handed(facts, "tracking.started", "notification", "notification") };
     }
     if there {
         return Fate { outcome: Outcome::Arrived, end, stop: None };
     }
     stopped("tracking", Phase::NotFinished, "no_word")
+}
+
+/// Whether the customer was told that the food is on its way, or there.
+fn told_of_ride(facts: &Facts) -> bool {
+    ["tracking.started", "order.delivered"].iter().any(|event| facts.told.contains(*event))
 }
 
 fn refunded(facts: &Facts) -> Fate {
@@ -159,6 +155,7 @@ fn word(letter: &Letter) -> &'static str {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+    use crate::incident::audit::Front;
 
     fn letter(at: &str, to: &str, event: &str, hopeless: bool, error: &str) -> Letter {
         let text = str::to_owned;

@@ -16,7 +16,7 @@ use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 /// How long anything may take that has to happen in the end. Generous: a loaded machine is no failure.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 /// Fleets at once: eleven processes each.
-static PLACES: Semaphore = Semaphore::const_new(2);
+pub(crate) static PLACES: Semaphore = Semaphore::const_new(2);
 
 /// Settings under which a test need not wait for rides and couriers.
 const BRISK: [&str; 2] = ["partners:WAYBILL_RIDE=200ms", "delivery-assignment:WAYBILL_COURIER_DEADLINE=3s"];

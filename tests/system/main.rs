@@ -13,6 +13,7 @@ mod harness;
 mod browser;
 mod catalogue;
 mod demo;
+mod incident;
 mod kills;
 mod load;
 mod one_order;
