@@ -75,7 +75,10 @@ fn on_the_road(facts: &Facts) -> Fate {
         Some(("dropped", reason)) => stopped(courier, Phase::Failed, reason),
         Some(("failed", _)) => not_refunded(facts),
         Some(("assigned", _)) if facts.ride.is_none() => match facts.taken("order.accepted", courier) {
-            Some(letter) if letter.hopeless => stopped("tracking", Phase::Failed, word(letter)),
+            // Neither silence nor a line that is cut: tracking has answered, and its one refusal is this.
+            Some(letter) if word(letter) == "internal" => {
+                stopped("tracking", Phase::Failed, "INVALID_ARGUMENT")
+            }
             _ => stopped("tracking", Phase::NotReceived, "not_received"),
         },
         Some(_) => ridden(facts),
