@@ -7,8 +7,8 @@ use std::{
 };
 
 use journey::{
-    Case, Heard, Kind, Outcome, Route, Says, Span, State, Symptom, Trace, Verdict, Witness, health, judge,
-    sentence,
+    Case, Heard, Kind, Outcome, Route, Says, Span, State, Symptom, Trace, Verdict, Witness, adapters, health,
+    judge, sentence,
 };
 use proptest::prelude::*;
 
@@ -141,6 +141,27 @@ proptest! {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// What the fuzz targets do with libFuzzer, in small: see `otel/journey/fuzz`.
+    #[test]
+    fn no_answer_of_a_store_however_broken_makes_it_panic(
+        at in 0usize..6_000,
+        cut in 0usize..200,
+        put in prop_oneof![Just("null".to_owned()), Just("-1e400".to_owned()), Just("[]".to_owned()), ".{0,8}"],
+    ) {
+        static ANSWER: &str = include_str!("../fixtures/declined.json");
+        let at = at.min(ANSWER.len());
+        let end = (at + cut).min(ANSWER.len());
+        let body = [&ANSWER.as_bytes()[..at], put.as_bytes(), &ANSWER.as_bytes()[end..]].concat();
+        let route = route();
+        for read in [adapters::jaeger::parse(&body), adapters::otlp::parse(&body)] {
+            let Ok(traces) = read else { continue };
+            drop(health(&traces, &route, u64::MAX));
+            for case in Case::split(traces, &route) {
+                drop(sentence(&judge(&case, &route, &[], u64::MAX), &route, "Order 7F3K"));
+            }
+        }
+    }
 
     #[test]
     fn a_book_that_says_done_never_stops_an_order_that_arrived(
