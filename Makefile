@@ -11,7 +11,7 @@ OUT ?= target/incidents
 COMPOSE ?= docker compose
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run up down compose-test load build test lint fmt bench conformance clean incident incidents
+.PHONY: help demo run up up-scale down compose-test load build test lint fmt bench conformance clean incident incidents
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,8 +27,12 @@ run: ## Build and start everything as processes, until Ctrl-C (PORTS=auto for fr
 up: ## The same in containers, with the official collector and Jaeger (needs Docker)
 	$(COMPOSE) up --build --wait $(ARGS)
 
+up-scale: ## The same on PostgreSQL, NATS, Elasticsearch and Kibana, two of each service (9 GiB of memory)
+	deploy/secrets/make
+	$(COMPOSE) --profile scale up --build --wait $(ARGS)
+
 down: ## Stop the containers of `up`; their volumes stay
-	$(COMPOSE) down $(ARGS)
+	$(COMPOSE) --profile laptop --profile scale down $(ARGS)
 
 compose-test: ## Bring the containers up, kill the collector under load, count every order and span (needs Docker, Node, minutes)
 	tests/compose/run
