@@ -29,7 +29,8 @@ fn find<'a>(objects: &'a [Value], kind: &str, id: &str) -> &'a Value {
 
 /// JSON within JSON, as saved objects have it.
 fn inner(object: &Value, pointer: &str) -> Value {
-    let text = object.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("{pointer} in {object}"));
+    let text =
+        object.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("{pointer} in {object}"));
     serde_json::from_str(text).unwrap_or_else(|e| panic!("{pointer}: {e}"))
 }
 
@@ -53,7 +54,11 @@ fn searches_and_pictures_ask_for_fields_that_a_log_record_has() {
     for object in objects.iter().filter(|o| o["type"] == "search" || o["type"] == "visualization") {
         let source = inner(object, "/attributes/kibanaSavedObjectMeta/searchSourceJSON");
         let name = source["indexRefName"].as_str().unwrap();
-        assert!(object["references"].as_array().unwrap().iter().any(|r| r["name"] == name), "{}", object["id"]);
+        assert!(
+            object["references"].as_array().unwrap().iter().any(|r| r["name"] == name),
+            "{}",
+            object["id"]
+        );
         let query = source["query"]["query"].as_str().unwrap();
         let field = query.split(':').next().unwrap();
         assert!(FIELDS.contains(&field), "{query}");
@@ -84,8 +89,15 @@ fn the_dashboard_of_failures_shows_its_panels() {
         assert_eq!(reference["type"], panel["type"]);
         assert!(panel["gridData"]["x"].as_u64().unwrap() + panel["gridData"]["w"].as_u64().unwrap() <= 48);
     }
-    let by_service = inner(find(&objects, "visualization", "waybill-failures-by-service"), "/attributes/visState");
-    assert!(by_service["aggs"].as_array().unwrap().iter().any(|a| a["params"]["field"] == "resource.attributes.service.name"));
+    let by_service =
+        inner(find(&objects, "visualization", "waybill-failures-by-service"), "/attributes/visState");
+    assert!(
+        by_service["aggs"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|a| a["params"]["field"] == "resource.attributes.service.name")
+    );
 }
 
 #[test]
@@ -97,7 +109,13 @@ fn jaeger_links_to_kibana_and_back() {
     let url = link["url"].as_str().unwrap();
     assert!(url.contains("#/view/waybill-order-logs?") && url.contains("trace_id:#{traceID}"), "{url}");
     find(&objects, "search", "waybill-order-logs");
-    assert!(ui["menu"].as_array().unwrap().iter().any(|m| m["url"].as_str().unwrap().ends_with("/waybill-failures")));
+    assert!(
+        ui["menu"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|m| m["url"].as_str().unwrap().ends_with("/waybill-failures"))
+    );
     for (view, field) in [("waybill-logs", "trace_id"), ("waybill-spans", "traceID")] {
         let format = inner(find(&objects, "index-pattern", view), "/attributes/fieldFormatMap");
         assert_eq!(format[field]["id"], "url");

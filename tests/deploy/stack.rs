@@ -168,7 +168,10 @@ fn the_secrets_that_are_mounted_are_those_that_the_script_makes() {
     for name in SERVICES {
         let url = read(&format!("database-{name}"));
         assert_eq!(url.trim(), format!("postgres://waybill:{}@postgres:5432/{name}", password.trim()));
-        assert!(text("deploy/postgres/databases.sql").contains(&format!("CREATE DATABASE \"{name}\"")), "{name}");
+        assert!(
+            text("deploy/postgres/databases.sql").contains(&format!("CREATE DATABASE \"{name}\"")),
+            "{name}"
+        );
     }
 }
 
@@ -179,15 +182,19 @@ fn both_collector_tiers_know_each_other_and_the_first_samples_nothing() {
     assert_eq!(balancer["routing_key"], "traceID");
     let second = balancer["resolver"]["dns"]["hostname"].as_str().unwrap();
     let tier = containers("scale");
-    let members: Vec<_> =
-        tier.iter().filter(|(_, s)| s.get("networks").is_some_and(|n| n["default"]["aliases"][0] == second)).collect();
+    let members: Vec<_> = tier
+        .iter()
+        .filter(|(_, s)| s.get("networks").is_some_and(|n| n["default"]["aliases"][0] == second))
+        .collect();
     assert_eq!(members.len(), 2);
     for (name, member) in members {
         assert!(member["command"][0].as_str().unwrap().ends_with("/collector-sampling.yaml"), "{name}");
     }
     assert!(yaml("collector-sampling.yaml")["processors"].get("tail_sampling").is_some());
     for (name, pipeline) in routing["service"]["pipelines"].as_object().unwrap() {
-        for (role, section) in [("receivers", "receivers"), ("processors", "processors"), ("exporters", "exporters")] {
+        for (role, section) in
+            [("receivers", "receivers"), ("processors", "processors"), ("exporters", "exporters")]
+        {
             for part in pipeline[role].as_array().unwrap() {
                 let part = part.as_str().unwrap();
                 assert!(routing[section].get(part).is_some(), "{name}: {part} is not configured");
