@@ -50,7 +50,7 @@ impl<'a> Look<'a> {
         let handoffs: Vec<_> = spans
             .marked(&step.handoff)
             .into_iter()
-            .map(|node| Handoff { node, fate: fate(node, spans, &services) })
+            .map(|node| Handoff { node, fate: fate(node, step, spans, &services) })
             .collect();
         let mut begun = spans.marked(&step.begun);
         for handoff in handoffs.iter().filter(|h| h.fate == Fate::Taken) {
@@ -149,14 +149,14 @@ impl<'a> Look<'a> {
     }
 }
 
-fn fate<'a>(node: Node<'a>, spans: &Spans<'a>, services: &[&str]) -> Fate {
+fn fate<'a>(node: Node<'a>, step: &Step, spans: &Spans<'a>, services: &[&str]) -> Fate {
     // A call whose answer was lost was taken all the same.
     if received(node, spans, services).any(|n| !n.span.error) {
         return Fate::Taken;
     }
     match node.span.kind {
         _ if node.span.error => Fate::Failed,
-        Kind::Client => Fate::Unseen,
+        Kind::Client if !step.handoff.iter().any(|m| m.promise && m.fits(node.span)) => Fate::Unseen,
         _ => Fate::Promised,
     }
 }

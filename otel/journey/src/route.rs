@@ -164,6 +164,9 @@ pub struct Mark {
     /// Whether it ended in error; where only what ended well counts, a mark must say `true` to count in error, too.
     #[serde(default)]
     pub error: Option<bool>,
+    /// On a hand-off: it is answered by someone in between, such as a broker, and shows nothing of the receiver.
+    #[serde(default)]
+    pub promise: bool,
     /// Attributes with their values as text; of several values one must hold.
     #[serde(default)]
     pub attributes: BTreeMap<String, AnyOf>,

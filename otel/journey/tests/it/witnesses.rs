@@ -79,6 +79,19 @@ fn a_mute_service_is_decided_by_its_book() {
 }
 
 #[test]
+fn what_a_broker_answers_shows_nothing_of_the_receiver() {
+    let mut asked = recorded("lost-no-delivery-telemetry");
+    for span in
+        asked.case.traces.iter_mut().flat_map(|t| &mut t.spans).filter(|s| s.name == "send order.accepted")
+    {
+        span.attributes.insert("messaging.system".into(), "nats".into());
+    }
+    let verdict = asked.verdict(&[]);
+    assert_eq!(stop(&verdict), Some(("delivery-assignment", Phase::NotReceived, Some("not_received"))));
+    assert_eq!(verdict.outcome, Outcome::Stopped);
+}
+
+#[test]
 fn a_mute_last_step_is_decided_by_its_book() {
     let asked = recorded("no-notification-telemetry");
     assert_eq!(asked.verdict(&[]).outcome, Outcome::Undecided);
