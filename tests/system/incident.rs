@@ -43,8 +43,9 @@ async fn on_new_years_eve_every_lost_order_is_found_at_its_step_and_no_other_is_
 }
 
 #[tokio::test]
-async fn orders_that_a_partition_stops_are_found_at_the_step_that_could_not_be_reached() {
-    let run = meets("partition", "2", "12", &ALL_RIGHT).await;
+async fn every_order_that_a_partition_stops_is_found_and_no_other_is_called_lost() {
+    let demands = ["--min-recall", "1.0", "--max-false-alarms", "0"];
+    let run = meets("partition", "2", "12", &demands).await;
     assert!(run["lost"].as_u64().unwrap() >= 1, "{run}");
 }
 
