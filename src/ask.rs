@@ -7,11 +7,13 @@
 //! backend.scan(service, Some(operation), window)              // all of a service's traces, as a stream
 //! backend.heard(&services, window)                            // when each service was last heard of
 //! options.places()?.url("auth")                               // where a service's own book may be asked for
+//! Books::new(places).witnesses(case)                          // what services, third parties, counters say of an order
 //! ids::readings(text); lookup::Finder::look_up(&readings)     // from whatever id to all of one order
 //! ```
 
 #[allow(dead_code, reason = "what `lost` and `doctor` ask with")]
 mod backend;
+pub(crate) mod books;
 mod error;
 mod http;
 pub(crate) mod ids;
@@ -24,6 +26,7 @@ mod v3;
 mod window;
 
 pub(crate) use backend::Backend;
+pub(crate) use books::{Books, Records, Standing, standing};
 pub(crate) use error::AskError;
 pub(crate) use options::BackendArgs;
 pub(crate) use places::Places;

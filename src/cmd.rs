@@ -2,10 +2,12 @@
 
 pub(crate) mod collector;
 mod demo;
+mod doctor;
 mod grade;
 pub(crate) mod health;
 mod incident;
 mod load;
+mod lost;
 pub(crate) mod partners;
 pub(crate) mod service;
 mod stop;
@@ -32,6 +34,8 @@ Examples:
   waybill up --ports auto --data /tmp/w start everything on free ports; see /tmp/w/endpoints.json
   waybill load --rate 50 --duration 30s place 50 orders a second and follow each to its end
   waybill where 7F3K-9QZD-XM42          say where an order is, from any id that someone holds
+  waybill lost --since 1h               all orders that stopped, and the money that hangs on them
+  waybill doctor                        is the telemetry itself sound?
 
 Exit status: 0 success, 1 failure, 2 wrong usage or a bad setting.";
 
@@ -43,6 +47,8 @@ enum Command {
     Where(r#where::Args),
     Incident(incident::Args),
     Grade(grade::Args),
+    Lost(lost::Args),
+    Doctor(doctor::Args),
     Health(health::Args),
     Service(service::Args),
     Partners(partners::Args),
@@ -62,6 +68,8 @@ impl Cli {
             Command::Where(args) => args.run(),
             Command::Incident(args) => args.run(),
             Command::Grade(args) => args.run(),
+            Command::Lost(args) => args.run(),
+            Command::Doctor(args) => args.run(),
             Command::Health(args) => args.run(),
             Command::Service(args) => args.run(),
             Command::Partners(args) => args.run(),

@@ -3,11 +3,13 @@
 mod ask;
 mod cmd;
 mod demo;
+mod doctor;
 mod failure;
 mod fleet;
 mod grade;
 mod incident;
 mod load;
+mod lost;
 mod render;
 mod runtime;
 mod shop;

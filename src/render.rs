@@ -10,7 +10,7 @@ mod units;
 use journey::{Outcome, Route, Verdict};
 
 pub(crate) use look::Look;
-pub(crate) use units::clean;
+pub(crate) use units::{clean, clock, rfc3339};
 
 /// A verdict with all that is told along with it.
 #[derive(Debug, Clone)]

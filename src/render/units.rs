@@ -3,7 +3,7 @@
 use time::{OffsetDateTime, macros::format_description};
 
 /// `06:45:26.123`, UTC.
-pub(super) fn clock(ns: u64) -> String {
+pub(crate) fn clock(ns: u64) -> String {
     let form = format_description!("[hour]:[minute]:[second].[subsecond digits:3]");
     at(ns).format(form).unwrap_or_default()
 }
@@ -15,7 +15,7 @@ pub(super) fn day(ns: u64) -> String {
 }
 
 /// `2026-11-21T06:45:26.123456789Z`.
-pub(super) fn rfc3339(ns: u64) -> String {
+pub(crate) fn rfc3339(ns: u64) -> String {
     at(ns).format(&time::format_description::well_known::Rfc3339).unwrap_or_default()
 }
 

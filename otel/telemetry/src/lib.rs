@@ -18,6 +18,7 @@ mod env;
 mod error;
 mod export;
 mod guard;
+mod in_force;
 mod init;
 mod logs;
 mod metrics;
@@ -39,6 +40,7 @@ pub use body::TracedBody;
 pub use env::Env;
 pub use error::{BadSetting, InitError};
 pub use guard::Guard;
+pub use in_force::{InForce, Oddity, in_force, oddities};
 #[doc(hidden)]
 pub use init::init_discarding;
 pub use init::{check, init, init_with};

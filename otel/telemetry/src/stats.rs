@@ -5,6 +5,7 @@ use opentelemetry::metrics::Meter;
 use opentelemetry_semantic_conventions::attribute::ERROR_TYPE;
 use opentelemetry_semantic_conventions::metric;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The counters of this process, since its start.
 static SPANS: Counters = Counters::new();
@@ -38,6 +39,8 @@ pub struct SignalStats {
     pub dropped_shutdown: u64,
     /// Attempts that failed and were made again.
     pub retries: u64,
+    /// When something was last dropped, Unix milliseconds; 0 when nothing was.
+    pub last_drop_unix_ms: u64,
 }
 
 #[derive(Debug)]
@@ -49,6 +52,7 @@ pub(crate) struct Counters {
     pub(crate) expired: AtomicU64,
     pub(crate) shutdown: AtomicU64,
     pub(crate) retries: AtomicU64,
+    last_drop_unix_ms: AtomicU64,
 }
 
 /// Why something was dropped.
@@ -156,6 +160,7 @@ impl Counters {
             expired: AtomicU64::new(0),
             shutdown: AtomicU64::new(0),
             retries: AtomicU64::new(0),
+            last_drop_unix_ms: AtomicU64::new(0),
         }
     }
 
@@ -167,6 +172,8 @@ impl Counters {
             Drop::Shutdown => &self.shutdown,
         };
         counter.fetch_add(items, Ordering::Relaxed);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        self.last_drop_unix_ms.fetch_max(u64::try_from(now).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     pub(crate) fn dropped(&self) -> u64 {
@@ -185,6 +192,7 @@ impl Counters {
             dropped_expired: get(&self.expired),
             dropped_shutdown: get(&self.shutdown),
             retries: get(&self.retries),
+            last_drop_unix_ms: get(&self.last_drop_unix_ms),
         }
     }
 }

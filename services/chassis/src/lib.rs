@@ -31,6 +31,7 @@ mod errands;
 pub mod error;
 mod health;
 mod names;
+mod observed;
 pub mod problem;
 mod run;
 mod server;

@@ -16,7 +16,7 @@ use crate::{
     database::OpenError,
     edge::{Edge, Limits},
     error::Error,
-    health, server,
+    health, observed, server,
 };
 
 /// Why a service did not start, or had to stop. Each text names the setting or the part.
@@ -218,7 +218,8 @@ async fn live(
         [] => Router::new(),
         names => health::grpc(names, &app.descriptors).await,
     };
-    let health = health::routes(database.clone(), bus, stop.clone()).merge(book);
+    let health =
+        health::routes(database.clone(), bus, stop.clone()).merge(book).merge(observed::routes(name));
     let edge = Edge::new(routes, grpc, meta, health, app.layer, limits);
 
     let serve = server::serve(listener, edge, limits, stop.clone());

@@ -6,7 +6,7 @@ use journey::{Case, Outcome, Route, Verdict, Witness};
 
 use crate::{
     ask::{
-        AskError, Backend, Places, Window,
+        AskError, Backend, Books, Places, Window,
         ids::{self, NoId, Reading},
         lookup::{Finder, Lookup, Named},
         now_ns,
@@ -105,8 +105,16 @@ impl<'a> Asker<'a> {
 
     /// What the services' own books say.
     async fn witnesses(&self, case: &Case) -> Vec<Witness> {
-        let _ = (case, self.witnesses);
-        Vec::new()
+        if !self.witnesses {
+            return Vec::new();
+        }
+        match Books::new(self.places.clone()) {
+            Ok(books) => books.witnesses(case).await,
+            Err(e) => {
+                tracing::warn!(error = %e, "nobody but the trace store can be asked");
+                Vec::new()
+            }
+        }
     }
 
     fn nothing(&self, readings: &[Reading]) -> String {

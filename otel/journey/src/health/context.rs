@@ -15,10 +15,13 @@ pub(super) fn examine<'a>(
     let trace = tree.trace;
     let subject = &chart.route.subject;
     let of_route = trace.spans.iter().any(|s| s.attributes.contains_key(subject));
+    // A later look at what travels passes some of its services, too: a trace that begins with another thing names nothing.
+    let is_step = |span: &'a Span| chart.steps_of(span).next().is_some();
+    let begins_as_step = trace.spans.iter().any(|s| s.parent.is_none() && is_step(s));
     for span in trace.spans.iter().filter(|s| chart.services.contains(s.service.as_str())) {
         let has_subject = span.attributes.contains_key(subject);
-        let is_step = chart.steps_of(span).next().is_some();
-        if !has_subject && (of_route || is_step) {
+        let is_step = is_step(span);
+        if !has_subject && (of_route || is_step && begins_as_step) {
             let detail = format!("{:?} has no {subject}", span.name);
             notes.add(Symptom::NoSubject, &span.service, detail, Some(&trace.id));
         }
