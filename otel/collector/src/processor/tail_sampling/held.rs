@@ -272,3 +272,94 @@ fn decide(
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::processor::tail_sampling::settings::Policy;
+    use crate::telemetry::Registry;
+
+    /// What a step does: spans of a trace come in, or time passes.
+    #[derive(Debug, Clone)]
+    enum Step {
+        Spans(u128, u64),
+        Pass(u64),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let spans = (0..12_u128, 1..4_u64).prop_map(|(trace, spans)| Step::Spans(trace, spans));
+        proptest::collection::vec(prop_oneof![4 => spans, 1 => (0..40_u64).prop_map(Step::Pass)], 0..120)
+    }
+
+    fn settings(traces: usize, cache: usize, root: u64) -> Settings {
+        Settings {
+            wait: Duration::from_secs(20),
+            wait_after_root: Duration::from_secs(root),
+            traces,
+            block: false,
+            max_trace_bytes: 0,
+            sampled_cache: cache,
+            dropped_cache: cache,
+            first_match: false,
+            drop_pending: false,
+            // By its id alone, so that a trace's fate does not hang on when it is decided.
+            policies: vec![Policy {
+                name: "half".into(),
+                rule: Rule::Probabilistic { salt: "x".into(), threshold: u64::MAX / 2 },
+            }],
+        }
+    }
+
+    /// The trace and first span of what was kept, and how many spans.
+    fn kept(held: &mut Held<()>) -> Vec<(u128, u64)> {
+        let read = |kept: Kept<()>| {
+            let id = kept.request.get(..16).and_then(|id| id.try_into().ok()).map_or(0, u128::from_be_bytes);
+            (id, kept.spans)
+        };
+        held.take().into_iter().map(read).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn every_trace_is_kept_or_dropped_as_a_whole_and_nothing_twice(
+            steps in steps(), traces in 1..15_usize, cached in any::<bool>(), root in 0..3_u64, room in 40..400_u64,
+        ) {
+            let registry = Registry::new();
+            let settings = settings(traces, if cached { 1000 } else { 0 }, root);
+            let policy = |name: &str| PolicyMeters::new(&registry, name);
+            let mut held = Held::new(settings, Meters::new(&registry), policy, room);
+            let start = Instant::now();
+            let (mut sent, mut out): (Vec<(u128, u64)>, Vec<(u128, u64)>) = Default::default();
+            let mut second = 0;
+            for step in steps {
+                let now = Moment { instant: start + Duration::from_secs(second), second };
+                match step {
+                    Step::Spans(trace, spans) => {
+                        let request = Bytes::copy_from_slice(&trace.to_be_bytes());
+                        held.add(Piece { trace, request, spans, root: spans == 1 }, None, now);
+                        sent.push((trace, spans));
+                    }
+                    Step::Pass(seconds) => second += seconds,
+                }
+                while held.tick(now, 3) {}
+                out.extend(kept(&mut held));
+                prop_assert!(held.traces.len() <= traces);
+                prop_assert!(held.bytes <= room);
+                prop_assert!(held.next_due().is_none_or(|due| due > now.instant));
+            }
+            held.end(Moment { instant: start + Duration::from_secs(second), second });
+            out.extend(kept(&mut held));
+            prop_assert_eq!(held.bytes, 0);
+            prop_assert!(held.next_due().is_none());
+            let chosen: BTreeSet<u128> = out.iter().map(|(trace, _)| *trace).collect();
+            let mut expected: Vec<_> = sent.into_iter().filter(|(trace, _)| chosen.contains(trace)).collect();
+            expected.sort_unstable();
+            out.sort_unstable();
+            prop_assert_eq!(out, expected);
+        }
+    }
+}
