@@ -7,6 +7,7 @@ mod queue;
 mod section;
 mod server;
 mod service;
+mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -22,6 +23,7 @@ pub(crate) use section::Section;
 pub(crate) use server::{GrpcServer, HttpServer, endpoint};
 use service::Service;
 pub(crate) use service::{MetricsReader, PipelineConfig, TelemetryConfig};
+pub(crate) use tls::ClientTls;
 
 use crate::Error;
 use crate::exporter::{self, ExporterConfig};

@@ -86,7 +86,10 @@ impl OtlpReceiver {
                 keepalive_timeout: settings.keepalive_timeout,
             };
             let service = grpc::service(settings, intake, budget.clone());
-            servers.push((format!("{id}/grpc"), serve::start(listener, service, limits)));
+            servers.push((
+                format!("{id}/grpc"),
+                serve::start_tls(listener, settings.tls.clone(), service, limits),
+            ));
         }
         if let Some(settings) = &self.http {
             let path = format!("receivers::{id}::protocols::http");
@@ -94,7 +97,10 @@ impl OtlpReceiver {
             let intake = Arc::new(Intake::new(id, "http", next, registry));
             let limits = Limits { header_timeout: settings.header_timeout, ..Limits::default() };
             let service = http::service(settings, intake, budget.clone());
-            servers.push((format!("{id}/http"), serve::start(listener, service, limits)));
+            servers.push((
+                format!("{id}/http"),
+                serve::start_tls(listener, settings.tls.clone(), service, limits),
+            ));
         }
         Ok(servers)
     }

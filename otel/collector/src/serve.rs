@@ -12,9 +12,12 @@ use hyper::body::{Body, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::task::TaskTracker;
 
 /// The most connections that one listener holds; more wait in the kernel's backlog.
@@ -43,6 +46,12 @@ pub(crate) struct Limits {
     pub(crate) keepalive: Duration,
     /// And closed when the ping stays unanswered for this long.
     pub(crate) keepalive_timeout: Duration,
+}
+
+/// A connection that can be read, and whether it speaks HTTP/2.
+enum Opened {
+    Plain(TcpStream, bool),
+    Secured(Box<TlsStream<TcpStream>>, bool),
 }
 
 /// A listener being served.
@@ -104,15 +113,32 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    start_tls(listener, None, handler, limits)
+}
+
+/// Like [`start`], behind TLS when there are certificates.
+pub(crate) fn start_tls<B>(
+    listener: TcpListener,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    handler: impl Handler<B>,
+    limits: Limits,
+) -> Server
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let address = listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
     let (stop, stopped) = watch::channel(false);
     let connections = TaskTracker::new();
-    let accepting = tokio::spawn(accept(listener, handler, limits, stopped, connections.clone()));
+    let tls = tls.map(TlsAcceptor::from);
+    let accepting = tokio::spawn(accept(listener, tls, handler, limits, stopped, connections.clone()));
     Server { address, stop, accepting, connections }
 }
 
 async fn accept<B>(
     listener: TcpListener,
+    tls: Option<TlsAcceptor>,
     handler: impl Handler<B>,
     limits: Limits,
     mut stopped: watch::Receiver<bool>,
@@ -134,9 +160,9 @@ async fn accept<B>(
         };
         match accepted {
             Ok((stream, _)) => {
-                let (handler, stopped) = (handler.clone(), stopped.clone());
+                let (tls, handler, stopped) = (tls.clone(), handler.clone(), stopped.clone());
                 connections.spawn(async move {
-                    connection(stream, handler, limits, stopped).await;
+                    connection(stream, tls, handler, limits, stopped).await;
                     drop(place);
                 });
             }
@@ -151,6 +177,7 @@ async fn accept<B>(
 
 async fn connection<B>(
     stream: TcpStream,
+    tls: Option<TlsAcceptor>,
     handler: impl Handler<B>,
     limits: Limits,
     mut stopped: watch::Receiver<bool>,
@@ -160,11 +187,41 @@ async fn connection<B>(
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let _ = stream.set_nodelay(true);
-    let first = tokio::time::timeout(limits.header_timeout, speaks_http2(&stream));
-    let http2 = tokio::select! {
-        first = first => match first { Ok(Ok(http2)) => http2, _ => return },
+    let opened = tokio::time::timeout(limits.header_timeout, open(stream, tls));
+    let opened = tokio::select! {
+        opened = opened => opened,
         _ = stopped.wait_for(|stop| *stop) => return,
     };
+    match opened {
+        Ok(Ok(Opened::Plain(stream, http2))) => answer(stream, http2, handler, limits, stopped).await,
+        Ok(Ok(Opened::Secured(stream, http2))) => answer(*stream, http2, handler, limits, stopped).await,
+        Ok(Err(error)) => tracing::debug!(%error, "a connection ended before its first request"),
+        Err(_) => {}
+    }
+}
+
+/// Shakes hands, and finds out which HTTP is spoken.
+async fn open(stream: TcpStream, tls: Option<TlsAcceptor>) -> std::io::Result<Opened> {
+    let Some(tls) = tls else {
+        let http2 = speaks_http2(&stream).await?;
+        return Ok(Opened::Plain(stream, http2));
+    };
+    let stream = tls.accept(stream).await?;
+    let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    Ok(Opened::Secured(Box::new(stream), http2))
+}
+
+async fn answer<B>(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    http2: bool,
+    handler: impl Handler<B>,
+    limits: Limits,
+    mut stopped: watch::Receiver<bool>,
+) where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let service = service_fn(move |request| handler.answer(request));
     let io = TokioIo::new(stream);
     // A connection that ends badly is the peer's affair; what its requests did has been answered and counted.

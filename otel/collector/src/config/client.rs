@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, Uri};
 
 use super::section::Section;
+use super::tls::ClientTls;
 
 /// How messages are compressed on their way out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,8 +27,8 @@ pub(crate) struct ClientConfig {
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     /// How long one attempt may take.
     pub(crate) timeout: Duration,
-    /// Whether plain text was asked for.
-    pub(crate) insecure: bool,
+    /// How the backend is trusted, where it is not spoken to in plain text.
+    pub(crate) tls: ClientTls,
 }
 
 // === impl ClientConfig ===
@@ -38,7 +39,7 @@ impl ClientConfig {
             compression: compression(section),
             headers: headers(section),
             timeout: section.duration("timeout", timeout),
-            insecure: insecure(section),
+            tls: ClientTls::read(section),
         }
     }
 }
@@ -46,21 +47,20 @@ impl ClientConfig {
 /// Reads `endpoint` as the gRPC exporter's target: `host:port`, or a URL whose scheme decides about TLS.
 pub(crate) fn grpc_target(section: &mut Section, insecure: bool) -> Option<Uri> {
     let text = required(section, "endpoint")?;
-    let with_scheme = if text.contains("://") { text.clone() } else { format!("http://{text}") };
+    let scheme = if insecure { "http" } else { "https" };
+    let with_scheme = if text.contains("://") { text.clone() } else { format!("{scheme}://{text}") };
     let uri = with_scheme.parse::<Uri>().ok().filter(|uri| uri.port_u16().is_some() || text.contains("://"));
-    let Some(uri) = uri else {
+    let known = uri.filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")));
+    if known.is_none() {
         section.fault("endpoint", format_args!("`{text}` is not host:port"));
-        return None;
-    };
-    let plain = text.starts_with("http://") || (insecure && !text.starts_with("https://"));
-    plain_only(section, &uri, plain)
+    }
+    known
 }
 
 /// Reads `key` as the URL of an HTTP backend.
 pub(crate) fn http_target(section: &mut Section, key: &str, text: &str) -> Option<Uri> {
     match text.parse::<Uri>() {
-        Ok(uri) if uri.scheme_str() == Some("http") => Some(uri),
-        Ok(uri) if uri.scheme_str() == Some("https") => plain_only(section, &uri, false),
+        Ok(uri) if matches!(uri.scheme_str(), Some("http" | "https")) => Some(uri),
         _ => {
             section.fault(key, format_args!("`{text}` is not a URL such as http://127.0.0.1:4318"));
             None
@@ -75,40 +75,6 @@ pub(crate) fn required(section: &mut Section, key: &str) -> Option<String> {
         section.fault(key, "is required");
     }
     text
-}
-
-fn plain_only(section: &Section, uri: &Uri, plain: bool) -> Option<Uri> {
-    if plain {
-        return Some(uri.clone());
-    }
-    let remedy = "this collector speaks plain text only: set `tls: {insecure: true}` for a backend on this host, \
-                  or put a TLS proxy in between";
-    section.fault("tls", format_args!("{uri} needs TLS, and {remedy}"));
-    None
-}
-
-fn insecure(section: &mut Section) -> bool {
-    let mut tls = section.section_or_empty("tls");
-    let insecure = tls.flag("insecure", false);
-    tls.flag("insecure_skip_verify", false);
-    tls.unsupported(&[
-        "ca_file",
-        "ca_pem",
-        "cert_file",
-        "cert_pem",
-        "key_file",
-        "key_pem",
-        "min_version",
-        "max_version",
-        "cipher_suites",
-        "curve_preferences",
-        "include_system_ca_certs_pool",
-        "reload_interval",
-        "server_name_override",
-        "tpm",
-    ]);
-    tls.finish();
-    insecure
 }
 
 fn compression(section: &mut Section) -> Compression {

@@ -1,6 +1,7 @@
 //! Settings of what listens: OTLP over gRPC (`configgrpc` upstream) and over HTTP (`confighttp` upstream).
 
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::section::Section;
@@ -13,6 +14,8 @@ const DEFAULT_LIMIT: usize = 64 << 20;
 pub(crate) struct GrpcServer {
     /// Where to listen; port 0 lets the kernel choose.
     pub(crate) endpoint: SocketAddr,
+    /// Certificates; `None` is plain text.
+    pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
     /// Largest message in bytes, also after decompression.
     pub(crate) max_message: usize,
     /// Streams that one connection may have open.
@@ -30,6 +33,8 @@ pub(crate) struct GrpcServer {
 pub(crate) struct HttpServer {
     /// Where to listen; port 0 lets the kernel choose.
     pub(crate) endpoint: SocketAddr,
+    /// Certificates; `None` is plain text.
+    pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
     /// Largest body in bytes, also after decompression.
     pub(crate) max_body: usize,
     /// How long a request's head may take to arrive.
@@ -58,11 +63,13 @@ impl GrpcServer {
         keep.unsupported(&["enforcement_policy"]);
         keep.finish();
         transport(&mut section);
-        section.unsupported(&["tls", "auth", "middlewares", "read_buffer_size", "write_buffer_size"]);
+        let tls = super::tls::server(&mut section);
+        section.unsupported(&["auth", "middlewares", "read_buffer_size", "write_buffer_size"]);
         section.flag("include_metadata", false);
         section.finish();
         Some(Self {
             endpoint: endpoint?,
+            tls,
             max_message,
             max_streams: u32::try_from(max_streams).unwrap_or(u32::MAX),
             read_timeout: Duration::from_secs(30),
@@ -86,8 +93,8 @@ impl HttpServer {
             if path.starts_with('/') { path } else { format!("/{path}") }
         });
         transport(&mut section);
+        let tls = super::tls::server(&mut section);
         section.unsupported(&[
-            "tls",
             "auth",
             "middlewares",
             "cors",
@@ -101,6 +108,7 @@ impl HttpServer {
         section.finish();
         Some(Self {
             endpoint: endpoint?,
+            tls,
             max_body: limit.map_or(DEFAULT_LIMIT, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
             header_timeout,
             read_timeout,

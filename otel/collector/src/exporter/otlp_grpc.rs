@@ -12,13 +12,15 @@ use prost::Message as _;
 use tonic::client::Grpc;
 use tonic::codec::CompressionEncoding;
 use tonic::metadata::MetadataMap;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Code, Status};
 
 use super::sender::Sender;
 use super::{Built, ExporterConfig, SendError, Transport};
 use crate::Error;
-use crate::config::{ClientConfig, Compression, Id, QueueConfig, RetryConfig, Section, grpc_target};
+use crate::config::{
+    ClientConfig, ClientTls, Compression, Id, QueueConfig, RetryConfig, Section, grpc_target,
+};
 use crate::pipeline::{Batch, Signal};
 use crate::receiver::{Fault, RawCodec};
 use crate::start::Context;
@@ -43,7 +45,7 @@ struct GrpcTransport {
 
 pub(super) fn configure(mut section: Section) -> Option<Box<dyn ExporterConfig>> {
     let client = ClientConfig::read(&mut section, Duration::from_secs(5));
-    let target = grpc_target(&mut section, client.insecure);
+    let target = grpc_target(&mut section, client.tls.insecure);
     let queue = QueueConfig::read(&mut section);
     let retry = RetryConfig::read(&mut section);
     section.unsupported(&[
@@ -78,6 +80,7 @@ impl ExporterConfig for Config {
             .keep_alive_timeout(Duration::from_secs(5))
             .initial_stream_window_size(1 << 20)
             .initial_connection_window_size(4 << 20);
+        let endpoint = secured(id, endpoint, &self.target, &self.client.tls)?;
         let headers: HeaderMap = self.client.headers.iter().cloned().collect();
         let transport = GrpcTransport {
             id: id.to_string(),
@@ -149,6 +152,28 @@ fn classify(status: &Status) -> SendError {
         Code::ResourceExhausted if after.is_some() => SendError::Retryable { after, message },
         _ => SendError::Permanent(message),
     }
+}
+
+/// Puts TLS in front of a backend whose URL asks for it.
+fn secured(id: &Id, endpoint: Endpoint, target: &Uri, tls: &ClientTls) -> Result<Endpoint, Error> {
+    if target.scheme_str() != Some("https") {
+        return Ok(endpoint);
+    }
+    let mut config = ClientTlsConfig::new();
+    if let Some(pem) = &tls.authorities {
+        config = config.ca_certificate(Certificate::from_pem(pem));
+    }
+    if tls.authorities.is_none() || tls.system {
+        config = config.with_native_roots();
+    }
+    if let Some((chain, key)) = &tls.identity {
+        config = config.identity(Identity::from_pem(chain, key));
+    }
+    if let Some(name) = &tls.server_name {
+        config = config.domain_name(name);
+    }
+    let wrong = |error| Error::Config(vec![format!("exporters::{id}::tls: {}", causes(&error))]);
+    endpoint.tls_config(config).map_err(wrong)
 }
 
 /// Says what the backend rejected of a request that it took. The three replies have one shape: `partial_success` with a

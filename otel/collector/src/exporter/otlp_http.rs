@@ -8,15 +8,17 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Full, Limited};
+use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::pki_types::ServerName;
 
 use super::otlp_grpc::{causes, note_partial};
 use super::sender::Sender;
 use super::{Built, ExporterConfig, SendError, Transport};
 use crate::Error;
 use crate::config::{
-    ClientConfig, Compression, Id, QueueConfig, RetryConfig, Section, http_target, required,
+    ClientConfig, ClientTls, Compression, Id, QueueConfig, RetryConfig, Section, http_target, required,
 };
 use crate::pipeline::{Batch, Signal};
 use crate::receiver::Fault;
@@ -37,7 +39,7 @@ struct Config {
 struct HttpTransport {
     id: String,
     target: Uri,
-    http: Client<HttpConnector, Full<Bytes>>,
+    http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     client: ClientConfig,
 }
 
@@ -118,12 +120,13 @@ impl ExporterConfig for Config {
 
     async fn build(&self, id: &Id, signal: Signal, context: &Context) -> Result<Built, Error> {
         let mut connector = HttpConnector::new();
+        connector.enforce_http(false);
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(Duration::from_secs(5)));
         let http = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(30))
-            .build(connector);
+            .build(secured(id, connector, &self.client.tls)?);
         // `signals` keeps pipelines away from signals without a target.
         let target = self.targets[signal as usize].clone().unwrap_or_default();
         let transport =
@@ -139,6 +142,24 @@ impl ExporterConfig for Config {
         )?;
         Ok(Built { consumer: sender, server: None })
     }
+}
+
+/// Speaks TLS where the URL asks for it.
+fn secured(
+    id: &Id,
+    connector: HttpConnector,
+    tls: &ClientTls,
+) -> Result<HttpsConnector<HttpConnector>, Error> {
+    let wrong = |reason: String| Error::Config(vec![format!("exporters::{id}::tls: {reason}")]);
+    let builder = HttpsConnectorBuilder::new().with_tls_config(tls.client().map_err(wrong)?).https_or_http();
+    let builder = match &tls.server_name {
+        Some(name) => {
+            let name = ServerName::try_from(name.clone()).map_err(|error| wrong(error.to_string()))?;
+            builder.with_server_name_resolver(FixedServerNameResolver::new(name))
+        }
+        None => builder,
+    };
+    Ok(builder.enable_http1().wrap_connector(connector))
 }
 
 #[async_trait]

@@ -41,6 +41,7 @@ processors:
 exporters:
   otlp:
     endpoint: backend:4317
+    tls: {ca_file: /no/such/file, cert_pem: x, min_version: "1.3"}
     sending_queue: {foo: 1, sizer: spoons, batch: {min_size: 10, max_size: 5}, storage: file_storage}
     retry_on_failure: {enabled: maybe}
   otlphttp/other: {endpoint: ftp://x}
@@ -63,7 +64,9 @@ service:
         "processors::batch::send_batch_max_size: 5 is less than send_batch_size 8192",
         "processors::memory_limiter::check_interval: must be greater than zero",
         "processors::memory_limiter::spike_limit_mib: must be smaller than the limit",
-        "exporters::otlp::tls: http://backend:4317/ needs TLS",
+        "exporters::otlp::tls::key_file: is required beside a certificate",
+        "exporters::otlp::tls::ca_file: /no/such/file cannot be read",
+        "exporters::otlp::tls::min_version: is not supported",
         "exporters::otlp::sending_queue::foo: unknown key",
         "exporters::otlp::sending_queue::sizer: `spoons` is none of requests, items, bytes",
         "exporters::otlp::sending_queue::batch::max_size: 5 is less than min_size 10",
@@ -87,7 +90,8 @@ service:
 fn settings_that_only_the_official_collector_has_are_refused_not_ignored() {
     let cases = [
         ("auth: {authenticator: x}", "exporters::otlp::auth: is not supported by this collector"),
-        ("tls: {insecure: false, ca_file: /x}", "exporters::otlp::tls::ca_file: is not supported"),
+        ("tls: {ca_pem: nonsense}", "exporters::otlp::tls::ca_file: there is no certificate in it"),
+        ("tls: {insecure_skip_verify: true}", "exporters::otlp::tls::insecure_skip_verify: is not supported"),
         ("compression: snappy", "exporters::otlp::compression: `snappy` is none of"),
         (
             "sending_queue: {storage: file_storage}",

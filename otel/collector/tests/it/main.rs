@@ -12,3 +12,4 @@ mod prometheus;
 mod properties;
 mod rig;
 mod sampling;
+mod secure;

@@ -333,7 +333,7 @@ mod tests {
             let policy = |name: &str| PolicyMeters::new(&registry, name);
             let mut held = Held::new(settings, Meters::new(&registry), policy, room);
             let start = Instant::now();
-            let (mut sent, mut out): (Vec<(u128, u64)>, Vec<(u128, u64)>) = Default::default();
+            let (mut sent, mut out) = (Vec::new(), Vec::new());
             let mut second = 0;
             for step in steps {
                 let now = Moment { instant: start + Duration::from_secs(second), second };
