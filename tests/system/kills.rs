@@ -22,6 +22,7 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 
 use crate::{
+    backend,
     customer::{Customer, SOUP},
     harness::{Fleet, eventually, eventually_within, http},
 };
@@ -78,7 +79,8 @@ async fn after_twenty_kills_of_every_process_no_paid_order_and_no_acknowledged_s
     spans_are_there(&fleet, &acknowledged).await;
 }
 
-/// In every round every part once, in random order, with random pauses; a round ends when all run again.
+/// In every round every part once, in random order, with random pauses; a round ends when all run again. The servers that the
+/// fleet runs on have their rounds, too.
 async fn kill_rounds(fleet: &Fleet) {
     let mut random = ChaCha8Rng::seed_from_u64(20_261_231);
     for round in 0..ROUNDS {
@@ -91,6 +93,8 @@ async fn kill_rounds(fleet: &Fleet) {
             })
             .await;
         }
+        let data = fleet.data().to_owned();
+        tokio::task::spawn_blocking(move || backend::trouble(&data, round)).await.unwrap();
     }
 }
 

@@ -9,6 +9,8 @@ mod customer;
 #[path = "../../services/chassis/tests/it/engines.rs"]
 mod engines;
 mod harness;
+#[path = "../../services/chassis/tests/it/proxy.rs"]
+mod proxy;
 
 mod browser;
 mod catalogue;

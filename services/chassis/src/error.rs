@@ -316,7 +316,11 @@ impl From<sqlx::Error> for Error {
 /// The database cannot be reached now, or had to give the transaction up: the same call may well succeed later.
 fn is_away(e: &sqlx::Error) -> bool {
     match e {
-        sqlx::Error::Io(_) | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => true,
+        // A server that dies while it is being connected to is a breach of protocol to the driver.
+        sqlx::Error::Io(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => true,
         // PostgreSQL, Appendix A: connection exceptions, read-only standby, serialization failure and deadlock, no
         // resources, operator intervention.
         sqlx::Error::Database(e) => e.code().is_some_and(|code| {

@@ -112,7 +112,7 @@ impl Target {
     /// The pools for writing and for reading. Nothing is opened yet.
     pub(super) fn pools(&self, settings: &Settings) -> Result<(AnyPool, AnyPool), sqlx::Error> {
         let sync = sync(settings);
-        let connections = settings.number("WAYBILL_DATABASE_CONNECTIONS", 5_u32, 1..=1000);
+        let connections = settings.number("WAYBILL_DATABASE_CONNECTIONS", 8_u32, 1..=1000);
         let timeout = settings.duration("WAYBILL_DATABASE_TIMEOUT", "10s");
         super::LIMIT_MS.store(crate::due::ms(timeout).unsigned_abs(), std::sync::atomic::Ordering::Relaxed);
         match self.engine {
@@ -125,7 +125,7 @@ impl Target {
                 let pool = AnyPoolOptions::new()
                     .max_connections(connections)
                     // A server that is away is said so to callers while they still wait.
-                    .acquire_timeout(timeout.min(Duration::from_secs(3)))
+                    .acquire_timeout(timeout.min(Duration::from_secs(5)))
                     .idle_timeout(Duration::from_secs(300))
                     .max_lifetime(Duration::from_secs(1800))
                     .connect_lazy(&self.full)?;
@@ -194,6 +194,9 @@ fn refusal(e: &sqlx::Error) -> (String, bool) {
         Some(_) => (e.to_string(), true),
         None => match e {
             sqlx::Error::Io(io) => (format!("{io}; is the server up, and are host and port right?"), false),
+            sqlx::Error::Protocol(_) => {
+                ("the server hung up; is it PostgreSQL, and is it up?".to_owned(), false)
+            }
             sqlx::Error::Tls(tls) => (format!("{tls}; check sslmode and sslrootcert"), true),
             other => (other.to_string(), true),
         },

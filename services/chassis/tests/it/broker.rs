@@ -133,7 +133,7 @@ async fn a_broker_that_dies_or_comes_late_holds_messages_up_and_loses_none() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_partition_to_the_broker_loses_nothing_and_repeats_nothing() {
     let mut world = world!();
-    let proxy = Proxy::to(world.broker().address()).await;
+    let proxy = Proxy::to(world.broker().address());
     let through = format!("nats://{}", proxy.address);
     let quick = [("NATS_URL", through.as_str()), ("WAYBILL_DELIVERY_TIMEOUT", "2s")];
     let receiving = start(service("notification", receiver), world.settings("r", &quick)).await;

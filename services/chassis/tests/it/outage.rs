@@ -89,7 +89,7 @@ async fn a_server_that_dies_makes_503_and_not_ready_until_it_is_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_partition_to_the_server_makes_503_in_time_and_is_over_when_it_is_over() {
     let Some(server) = Postgres::start() else { return };
-    let proxy = Proxy::to(server.address()).await;
+    let proxy = Proxy::to(server.address());
     let url = server.create("cut").replace(&server.address().to_string(), &proxy.address.to_string());
     let running = start(service("a", notes), on(&url)).await;
     assert_eq!(status(&running, "/note").await, 200);

@@ -21,9 +21,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Nats, ROOT, Trouble, word};
-use crate::bus::{
-    Bus, Event, cloudevents,
-    inbox::{self, Consumers, Known},
+use crate::{
+    Error, Kind,
+    bus::{
+        Bus, Event, cloudevents,
+        inbox::{self, Consumers, Known},
+    },
+    error::Result,
 };
 
 /// Messages asked for at once.
@@ -139,21 +143,21 @@ async fn take(bus: &Bus, nats: &Nats, consumers: &Consumers, message: jetstream:
                 return nats.end_dead(&holding, e.detail(), 1).await;
             }
         };
-        match nats.overtakes(bus, &event, at).await {
-            Ok(false) => {}
-            Ok(true) => return acknowledge(&acker, AckKind::Nak(Some(TOO_EARLY))).await,
-            Err(e) => {
-                tracing::warn!(error = %e, "cannot tell whether a message is the next of its order; it comes again");
-                return acknowledge(&acker, AckKind::Nak(Some(AGAIN))).await;
-            }
-        }
         let span = bus.span_of(&event.event_type, &event.id, &event.subject).consumer_group(nats.name);
-        let known = messaging::receive(&span, &event.created, inbox::accept(bus, &event)).await;
+        let accept = async {
+            if nats.overtakes(bus, &event, at).await? {
+                Ok(None)
+            } else {
+                inbox::accept(bus, &event).await.map(Some)
+            }
+        };
+        let known = messaging::receive(&span, &event.created, accept).await;
         let holding = Holding { acker, headers, body: message.payload, since: Instant::now() };
         match known {
-            Ok(Known::Open) => nats.hold(&event, holding),
-            Ok(Known::Done) => acknowledge(&holding.acker, AckKind::Ack).await,
-            Ok(Known::Dead { error, delivery }) => nats.end_dead(&holding, &error, delivery).await,
+            Ok(Some(Known::Open)) => nats.hold(&event, holding),
+            Ok(Some(Known::Done)) => acknowledge(&holding.acker, AckKind::Ack).await,
+            Ok(Some(Known::Dead { error, delivery })) => nats.end_dead(&holding, &error, delivery).await,
+            Ok(None) => acknowledge(&holding.acker, AckKind::Nak(Some(TOO_EARLY))).await,
             Err(e) => {
                 tracing::warn!(causes = e.causes(), "a message could not be committed; it comes again: {e}");
                 acknowledge(&holding.acker, AckKind::Nak(Some(AGAIN))).await;
@@ -198,10 +202,11 @@ impl Nats {
     /// Whether an earlier message of the same order is still in the stream and not in the inbox: another process has it in
     /// its hands, or had when it died. Then this one waits, so that an order's events stay in order. `at` is this one's place
     /// in the stream.
-    async fn overtakes(&self, bus: &Bus, event: &Event, at: Option<u64>) -> Result<bool, Trouble> {
+    async fn overtakes(&self, bus: &Bus, event: &Event, at: Option<u64>) -> Result<bool> {
         let Some(at) = at else { return Ok(false) };
         let name = format!("{ROOT}-{}", self.name);
-        let stream = self.jetstream().await?.get_stream_no_info(name).await.map_err(Trouble::of)?;
+        let jetstream = self.jetstream().await.map_err(away)?;
+        let stream = jetstream.get_stream_no_info(name).await.map_err(away)?;
         let subject = format!("{ROOT}.{}.{}.>", self.name, word(&event.subject));
         let mut next = 1;
         for _ in 0..EARLIER {
@@ -215,7 +220,7 @@ impl Nats {
             let text =
                 |name: &str| earlier.headers.get(name).map(|v| v.as_str().to_owned()).unwrap_or_default();
             let (source, id) = (text("ce-source"), text("ce-id"));
-            let known = inbox::known(bus, source.trim_start_matches('/'), &id).await.map_err(Trouble::of)?;
+            let known = inbox::known(bus, source.trim_start_matches('/'), &id).await?;
             if known.is_none() && !id.is_empty() {
                 return Ok(true);
             }
@@ -273,6 +278,11 @@ impl std::fmt::Debug for Holding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Holding").field("since", &self.since).finish_non_exhaustive()
     }
+}
+
+/// A broker that does not answer, as every other part that does not.
+fn away(e: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::upstream_kind("nats", Kind::Unavailable).source(e)
 }
 
 /// An acknowledgement that is lost only means that the message comes once more, and the inbox knows it.
