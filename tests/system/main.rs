@@ -24,3 +24,4 @@ mod one_order;
 mod settings;
 mod supervisor;
 mod telemetrygen;
+mod where_is;
