@@ -1,12 +1,12 @@
 //! Whether an absence of spans means anything: what is known of each service's telemetry, apart from what it should show.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    Case, Finding, Says, Weight, Witness,
+    Case, Finding, Kind, Says, Weight, Witness,
     look::{Fate, Look},
     path::Path,
-    spans::Spans,
+    spans::{Node, Spans},
 };
 
 /// What is known of the telemetry of the services.
@@ -49,6 +49,7 @@ impl<'a> Trust<'a> {
         for look in path.way.iter().flat_map(|w| &w.looks) {
             note(&mut missing, look, look.is_done(), spans);
         }
+        unanswered(&mut missing, path, spans);
         Self { case, witnesses, missing }
     }
 
@@ -116,6 +117,32 @@ impl<'a> Trust<'a> {
             }
         }
         found
+    }
+}
+
+/// Attributes by which a call names whom it calls.
+const PEERS: [&str; 3] = ["service.peer.name", "peer.service", "messaging.consumer.group.name"];
+
+/// Calls that a service answered without a span of its own. One that begins traces of its own has dropped the context, and
+/// its spans are there, elsewhere.
+fn unanswered(missing: &mut BTreeMap<String, String>, path: &Path<'_>, spans: &Spans<'_>) {
+    let begins =
+        |n: &Node<'_>| n.span.parent.is_none() && matches!(n.span.kind, Kind::Server | Kind::Consumer);
+    let elsewhere: BTreeSet<&str> = spans.iter().filter(begins).map(|n| n.span.service.as_str()).collect();
+    let steps = || path.looks.iter().chain(path.way.iter().flat_map(|w| &w.looks)).map(|l| l.step);
+    let services: BTreeSet<&str> = steps().flat_map(|s| s.services()).collect();
+    for call in spans.iter().filter(|n| n.span.kind == Kind::Client && !n.span.error) {
+        let Some(peer) = PEERS.iter().find_map(|key| call.span.attributes.get(*key)) else { continue };
+        let ours = services.contains(peer.as_str()) && *peer != call.span.service;
+        if !ours || elsewhere.contains(peer.as_str()) || spans.children(call).any(|c| c.span.service == *peer)
+        {
+            continue;
+        }
+        if steps().flat_map(|s| &s.handoff).any(|m| m.promise && m.fits(call.span)) {
+            continue;
+        }
+        let proof = format!("{} was answered by {peer}, and the span of that is missing", call.label());
+        missing.entry(peer.clone()).or_insert(proof);
     }
 }
 

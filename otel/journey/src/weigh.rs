@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    Finding, Outcome, Phase, Route, Says, Stop, Weight, Witness,
+    Finding, Kind, Outcome, Phase, Route, Says, Stop, Weight, Witness,
     look::{Fate, Look},
     path::later,
     spans::{Node, Spans},
@@ -205,7 +205,24 @@ impl<'a> Question<'_, 'a> {
             ground.outcome = Outcome::Undecided;
         }
         self.in_force(&mut ground, due);
+        if let Some(orphan) = self.orphan(&services) {
+            let says =
+                "has a parent that no span bears: its work went on, and that span is missing".to_owned();
+            ground.findings.push(self.of_span(orphan, &says, Weight::Doubt));
+            if !self.next_would_show(due) {
+                ground.outcome = Outcome::Undecided;
+            }
+        }
         Some(ground)
+    }
+
+    /// A call or a message of the step's own service whose parent, which is of the same service, is missing.
+    fn orphan(&self, services: &[&str]) -> Option<Node<'a>> {
+        self.spans.iter().find(|n| {
+            services.contains(&n.span.service.as_str())
+                && matches!(n.span.kind, Kind::Client | Kind::Producer)
+                && self.spans.is_orphan(*n)
+        })
     }
 
     /// Nothing shows that it ever got there.
