@@ -5,6 +5,7 @@
 
 peers=$root/tests/peers
 started=()
+leftovers=()
 
 # find_peer NAME: sets `path` and `version`, or `reason`.
 find_peer() {
@@ -27,35 +28,67 @@ free_port() {
   done
 }
 
-# await NAME URL PID: until URL answers 2xx; says where the log is when the process ends or 60 s pass.
+# await NAME URL PID: until URL answers 2xx; says where the log is when the process ends or 120 s pass.
 await() {
-  local name=$1 url=$2 pid=$3 end=$((SECONDS + 60))
+  local name=$1 url=$2 pid=$3 end=$((SECONDS + 120))
   until curl -fsS -o /dev/null --max-time 2 "$url" 2>/dev/null; do
     kill -0 "$pid" 2>/dev/null || { reason="$name ended at once: $(tail -n 1 "$work/$name.log")"; return 1; }
-    [ $SECONDS -lt $end ] || { reason="$name did not answer within 60 s (log: $work/$name.log)"; return 1; }
+    [ $SECONDS -lt $end ] || { reason="$name did not answer within 120 s (log: $work/$name.log)"; return 1; }
     sleep 0.2
   done
 }
 
 stop_peers() {
   local pid
+  # all at once: none of them is needed after the suite
   for pid in "${started[@]}"; do kill "$pid" 2>/dev/null || true; done
   for pid in "${started[@]}"; do wait "$pid" 2>/dev/null || true; done
   started=()
+  [ ${#leftovers[@]} -eq 0 ] || rm -rf -- "${leftovers[@]}"
+  leftovers=()
 }
 
-provide_jaeger() {
+# start_jaeger CONFIG: sets `version`, JAEGER_QUERY, JAEGER_OTLP (HTTP) and JAEGER_OTLP_GRPC.
+start_jaeger() {
   find_peer jaeger || return 1
   version="Jaeger $version"
-  local query otlp health
-  query=$(free_port); otlp=$(free_port); health=$(free_port)
+  local query otlp grpc health
+  query=$(free_port); otlp=$(free_port); grpc=$(free_port); health=$(free_port)
   # Without the first, Jaeger traces itself and its own spans join the answers.
   env OTEL_TRACES_SAMPLER=always_off JAEGER_QUERY_PORT="$query" JAEGER_OTLP_PORT="$otlp" JAEGER_HEALTH_PORT="$health" \
-    JAEGER_QUERY_GRPC_PORT="$(free_port)" JAEGER_OTLP_GRPC_PORT="$(free_port)" \
-    "$path" --config "$peers/jaeger/memory.yaml" >"$work/jaeger.log" 2>&1 &
+    JAEGER_QUERY_GRPC_PORT="$(free_port)" JAEGER_OTLP_GRPC_PORT="$grpc" \
+    "$path" --config "$peers/jaeger/$1" >"$work/jaeger.log" 2>&1 &
   started+=($!)
   await jaeger "http://127.0.0.1:$query/api/services" $! || return 1
-  export JAEGER_QUERY=127.0.0.1:$query JAEGER_OTLP=127.0.0.1:$otlp
+  export JAEGER_QUERY=127.0.0.1:$query JAEGER_OTLP=127.0.0.1:$otlp JAEGER_OTLP_GRPC=127.0.0.1:$grpc
+}
+
+provide_jaeger() { start_jaeger memory.yaml; }
+
+# Needs provide_opensearch before it.
+provide_jaeger_on_opensearch() { start_jaeger opensearch.yaml; }
+
+provide_opensearch() {
+  find_peer opensearch || return 1
+  version="OpenSearch $version"
+  local port transport home java run=()
+  java=$(dirname "$(dirname "$(readlink -f "$(command -v java)")")")
+  port=$(free_port); transport=$(free_port)
+  home=$(mktemp -d /tmp/waybill-opensearch-XXXXXX)
+  leftovers+=("$home")
+  cp -r "$path/." "$home"
+  # It refuses to run as root, and nobody else may read root's cache.
+  if [ "$(id -u)" -eq 0 ]; then
+    chown -R nobody "$home"
+    chmod 755 "$home"
+    run=(setpriv --reuid=nobody --regid="$(id -g nobody)" --clear-groups)
+  fi
+  (cd "$home" && exec "${run[@]}" env HOME="$home" OPENSEARCH_JAVA_HOME="$java" OPENSEARCH_JAVA_OPTS="-Xms512m -Xmx512m" \
+    bin/opensearch -E network.host=127.0.0.1 -E http.port="$port" -E transport.port="$transport" \
+    -E discovery.type=single-node) >"$work/opensearch.log" 2>&1 &
+  started+=($!)
+  await opensearch "http://127.0.0.1:$port/_cluster/health" $! || return 1
+  export OPENSEARCH_URL=http://127.0.0.1:$port
 }
 
 # The programs only: the tests start them as often as they like.
@@ -75,4 +108,10 @@ provide_postgres() {
   find_peer postgres || return 1
   version="PostgreSQL $version"
   export POSTGRES_BIN=$path
+}
+
+provide_node() {
+  find_peer node || return 1
+  version="OpenTelemetry SDK for Node.js $version"
+  export COURIER_DESK=$path/desk.js
 }

@@ -16,6 +16,7 @@ mod browser;
 mod catalogue;
 mod demo;
 mod doctor;
+mod foreign;
 mod incident;
 mod kills;
 mod load;
