@@ -88,9 +88,7 @@ fn reconciliation(survey: &Survey, look: Look) -> Vec<String> {
     let width = wide(&traces);
     let title = if books.is_some() { "the services' books" } else { "" };
     let mut lines =
-        vec![look.dim(
-            &format!("{:<14}{:<w$}{title}", "money", "the traces", w = width + 12).trim_end().to_owned(),
-        )];
+        vec![look.dim(format!("{:<14}{:<w$}{title}", "money", "the traces", w = width + 12).trim_end())];
     for (i, (name, term)) in survey.traces.terms().iter().enumerate() {
         let other = survey.books.as_ref().map(|b| b.terms()[i].1);
         if *name == "undecided" && term.count == 0 && other.is_none_or(|t| t.count == 0) {

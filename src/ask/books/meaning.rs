@@ -168,7 +168,8 @@ mod tests {
         if !state.is_empty() {
             entry.says = Word::Begun;
         }
-        (state.clone_into(&mut entry.state), reason.clone_into(&mut entry.reason));
+        state.clone_into(&mut entry.state);
+        reason.clone_into(&mut entry.reason);
         (entry.amount_minor, entry.currency) = (Some(500), Some("USD".to_owned()));
         (service.to_owned(), entry)
     }
