@@ -12,6 +12,7 @@ mod rest;
 mod run;
 mod stage;
 mod store;
+mod told;
 mod truth;
 
 mod broken_propagation;

@@ -32,7 +32,7 @@ impl Places {
     ///
     /// # Errors
     /// When a file that was asked for cannot be read, or any is no `endpoints.json`.
-    pub(super) fn read(file: Option<&PathBuf>, usual: bool) -> Result<Self, AskError> {
+    pub(crate) fn read(file: Option<&PathBuf>, usual: bool) -> Result<Self, AskError> {
         let path = file.map_or_else(|| Path::new(USUAL), PathBuf::as_path);
         if file.is_none() && !usual {
             return Ok(Self::default());

@@ -15,7 +15,7 @@ use super::{
     rest,
     stage::{Draw, Holes, Pace, Stage},
     store::Store,
-    truth,
+    told, truth,
 };
 use crate::fleet::{self, Environment, Fleet, Options, Override, Plan, PortChoice};
 
@@ -165,6 +165,9 @@ impl Run<'_> {
         tokio::time::sleep(self.pace.of(self.stage.held_back)).await;
         let store = Store::new(fleet.plan().url("tracestore", "http"))?;
         let recorded = store.read().await?;
+        self.bar.set_message("asking the witnesses");
+        let orders: Vec<_> = placed.iter().map(|p| p.cart.order_id.clone()).collect();
+        let said = told::ask(fleet.plan(), &orders, &recorded.lines).await?;
         let record = Record {
             version: VERSION,
             incident: self.incident.name().to_owned(),
@@ -180,7 +183,7 @@ impl Run<'_> {
             orders: placed.iter().map(|p| self.truth(p, &rest.books, &faults, rest_ms)).collect(),
             faults,
         };
-        let witnesses = Witnesses { version: VERSION, heard: recorded.heard, ..Witnesses::default() };
+        let witnesses = Witnesses { version: VERSION, heard: recorded.heard, orders: said };
         self.files.write(&record, &recorded.lines, &witnesses)?;
         Ok(record)
     }
