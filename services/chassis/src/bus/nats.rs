@@ -198,7 +198,7 @@ impl Trouble {
 async fn connect(servers: &[ServerAddr], credentials: Option<&str>, name: &str) -> Result<Client, Trouble> {
     let options = match credentials {
         Some(text) => ConnectOptions::with_credentials(text).map_err(Trouble::of)?,
-        None => ConnectOptions::new(),
+        None => in_url(servers),
     };
     let told = AtomicBool::new(false);
     options
@@ -222,6 +222,17 @@ async fn connect(servers: &[ServerAddr], credentials: Option<&str>, name: &str) 
         .connect(servers)
         .await
         .map_err(Trouble::of)
+}
+
+/// What stands before the `@` of `NATS_URL`: user and password, or a token. The client itself overlooks it.
+fn in_url(servers: &[ServerAddr]) -> ConnectOptions {
+    let plain = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let given = servers.iter().find_map(|s| Some((plain(s.username()?), s.password().map(plain))));
+    match given {
+        Some((user, Some(password))) => ConnectOptions::with_user_and_password(user, password),
+        Some((token, None)) => ConnectOptions::with_token(token),
+        None => ConnectOptions::new(),
+    }
 }
 
 /// Whether the change is no news: each outage is told once, and so is its end.
