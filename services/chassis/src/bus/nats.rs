@@ -251,6 +251,7 @@ fn note(change: &Change, told: &AtomicBool) -> bool {
 
 fn servers(url: &str) -> Result<Vec<ServerAddr>, String> {
     let one = |text: &str| match ServerAddr::from_str(text.trim()) {
+        Ok(server) if server.host().is_empty() => Err("names no host; write nats://host:4222".to_owned()),
         Ok(server) if matches!(server.scheme(), "nats" | "tls") => Ok(server),
         Ok(_) => Err("must begin with nats:// or tls://".to_owned()),
         Err(e) => Err(format!("{e}; write nats://host:4222, several with commas")),

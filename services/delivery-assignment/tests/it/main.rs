@@ -78,8 +78,14 @@ async fn the_naive_pipeline_drops_the_order_and_the_cured_one_picks_it_up() {
     }
     assert_eq!(states(&naive).await, json!({"dropped": 1}));
     assert_eq!(world.questions.lock().unwrap().len(), 1);
-    let inbox: serde_json::Value =
-        reqwest::get(format!("{}/inbox", naive.url)).await.unwrap().json().await.unwrap();
+    let mut inbox = json!(null);
+    for _ in 0..400 {
+        inbox = reqwest::get(format!("{}/inbox", naive.url)).await.unwrap().json().await.unwrap();
+        if inbox["open"] == 0 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+    }
     assert_eq!(
         (&inbox["open"], &inbox["done"]),
         (&json!(0), &json!(1)),
