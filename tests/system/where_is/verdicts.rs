@@ -70,11 +70,16 @@ async fn an_order_is_followed_until_it_is_refunded() {
 }
 
 #[tokio::test]
-async fn a_silent_last_step_is_undecided_by_traces_alone() {
+async fn a_silent_last_step_is_undecided_by_traces_alone_and_decided_by_its_book() {
     let fleet = Fleet::with(&["--env", "notification:OTEL_SDK_DISABLED=true"]).await;
     let customer = Customer::of(&fleet).await;
     let order = customer.order(SUSHI).await;
     customer.until(&order.id, "delivered").await;
     let answer = once(&fleet, &[&order.id, "--no-witnesses"], 6).await;
     assert_eq!(answer["outcome"], "undecided", "{answer:#}");
+    let answer = once(&fleet, &[&order.id], 0).await;
+    assert_eq!(answer["outcome"], "arrived", "{answer:#}");
+    let findings = answer["findings"].as_array().unwrap();
+    let decides = |f: &Value| f["source"] == "notification's book" && f["weight"] == "decisive";
+    assert!(findings.iter().any(decides), "{answer:#}");
 }
