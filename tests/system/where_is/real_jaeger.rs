@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{objects, plainly};
 use crate::{
     customer::{Customer, PIZZA, SUSHI},
-    harness::{Fleet, NOBODY_RIDES, eventually, http},
+    harness::{Fleet, NOBODY_RIDES, eventually, http, run, waybill},
 };
 
 /// What must be the same; findings name spans, whose order is the store's own.
@@ -70,6 +70,17 @@ async fn a_real_jaeger_gives_the_same_verdicts_for_every_form_of_id() {
             assert_eq!(states(&there), states(&here), "{id}");
         }
     }
+    let (here, there) = (lost(&store).await, lost(&query).await);
+    for key in ["/outcomes", "/stopped/0/step", "/stopped/0/cause", "/reconciliation/traces"] {
+        assert!(here.pointer(key).is_some(), "{key}: {here:#}");
+        assert_eq!(there.pointer(key), here.pointer(key), "lost, {key}: {there:#}");
+    }
+}
+
+/// What `waybill lost` says of `store` by its traces alone.
+async fn lost(store: &str) -> Value {
+    let ended = run(waybill(["lost", "--json", "--no-books", "--since", "10m", "--jaeger", store])).await;
+    serde_json::from_str(&ended.stdout).unwrap_or_else(|_| panic!("{}{}", ended.stdout, ended.stderr))
 }
 
 async fn order_attribute(store: &str, trace: &str, key: &str) -> String {
