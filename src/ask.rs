@@ -8,6 +8,7 @@
 //! backend.heard(&services, window)                            // when each service was last heard of
 //! options.places()?.url("auth")                               // where a service's own book may be asked for
 //! Books::new(places).witnesses(case)                          // what services, third parties, counters say of an order
+//! NatsLetters::read(dead_letter_box, window)                 // messages that were set aside, of which NATS tells
 //! ids::readings(text); lookup::Finder::look_up(&readings)     // from whatever id to all of one order
 //! ```
 
@@ -18,6 +19,7 @@ mod error;
 mod http;
 pub(crate) mod ids;
 mod legacy;
+mod letters;
 pub(crate) mod lookup;
 mod options;
 mod places;
@@ -28,6 +30,7 @@ mod window;
 pub(crate) use backend::Backend;
 pub(crate) use books::{Books, Records, Standing, standing};
 pub(crate) use error::AskError;
+pub(crate) use letters::{NatsArgs, NatsLetters, SetAside};
 pub(crate) use options::BackendArgs;
 pub(crate) use places::Places;
 pub(crate) use window::{Window, now_ns};

@@ -4,6 +4,7 @@
 mod json;
 mod order;
 mod reconcile;
+mod set_aside;
 mod survey;
 mod sweep;
 mod tell;

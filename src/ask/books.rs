@@ -19,7 +19,7 @@ use super::Places;
 pub(crate) use counters::{Counters, Face};
 #[cfg(test)]
 pub(crate) use counters::{Counts, Setting, Warning};
-pub(crate) use meaning::KEEPERS;
+pub(crate) use meaning::{KEEPERS, step_of};
 pub(crate) use standing::{Standing, standing};
 
 /// A book that has not answered within this time is not waited for.

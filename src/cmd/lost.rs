@@ -6,11 +6,12 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use chassis::bus::DeadLetterBox;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use journey::Route;
 
 use crate::{
-    ask::{AskError, Backend, BackendArgs, Books, Window},
+    ask::{AskError, Backend, BackendArgs, Books, NatsArgs, Window},
     failure::{FAILED, Usage},
     lost::{self, Survey, Sweep, Wanted},
     render::Look,
@@ -27,6 +28,8 @@ Every order of the time is judged, as `waybill where` judges one: by its spans, 
 the services. Orders that stopped are grouped by stop point and cause, the largest sum first. Then the money: paid =
 delivered + refunded + under way + stopped, by the traces and by the books, and every order on which the two differ.
 An order that the books know and no trace tells of is not lost: the books say where it stands.
+Messages that were set aside after their last attempt are named with the step, the tries, the last error and the trace: of
+the services' inboxes and, where --nats or NATS_URL says where, of the dead-letter stream, each once.
 
 Examples:
   waybill lost                                   the last hour, of the fleet that runs here
@@ -34,6 +37,7 @@ Examples:
   waybill lost --since 1d --json | jq '.stopped[] | {step, cause, count, owed}'
   waybill lost --watch                           again and again
   waybill lost --jaeger https://jaeger.example --endpoints data/endpoints.json
+  waybill lost --nats nats://127.0.0.1:4222      messages that NATS keeps as dead letters, too
   waybill lost --since 2h --until 1h --no-books  the hour before the last, by traces alone
 
 Exit status: 0 nothing stopped   1 something did   2 wrong usage   4 the trace store cannot be asked")]
@@ -53,8 +57,8 @@ pub(crate) struct Args {
     /// Look again every five seconds, until Ctrl-C
     #[arg(long)]
     watch: bool,
-    /// Judge by traces alone: ask no service for its book
-    #[arg(long)]
+    /// Judge by traces alone: ask no service for its book, and NATS for no dead letters
+    #[arg(long, conflicts_with = "nats")]
     no_books: bool,
     /// For programs: one JSON object on a line (docs/lost.md)
     #[arg(long)]
@@ -64,6 +68,18 @@ pub(crate) struct Args {
     plain: bool,
     #[command(flatten)]
     backend: BackendArgs,
+    #[command(flatten)]
+    nats: NatsArgs,
+}
+
+/// What is asked, in every sweep.
+struct Sources {
+    backend: Backend,
+    route: Route,
+    /// None with `--no-books`.
+    books: Option<Books>,
+    /// None where nobody said where NATS is.
+    dead_letters: Option<DeadLetterBox>,
 }
 
 // === impl Args ===
@@ -73,13 +89,12 @@ impl Args {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let route = Route::parse(contracts::ROUTE)?;
         self.check(&route)?;
+        let dead_letters = if self.no_books { None } else { self.nats.dead_letters()? };
         runtime::run(async {
             let backend = Backend::connect(&self.backend).await?;
-            let books = Books::new(self.backend.places()?)?;
-            if !self.watch {
-                return self.once(&backend, &route, &books).await;
-            }
-            self.again_and_again(&backend, &route, &books).await
+            let books = if self.no_books { None } else { Some(Books::new(self.backend.places()?)?) };
+            let sources = Sources { backend, route, books, dead_letters };
+            if self.watch { self.again_and_again(&sources).await } else { self.once(&sources).await }
         })
     }
 
@@ -101,20 +116,15 @@ impl Args {
         Ok(())
     }
 
-    async fn once(&self, backend: &Backend, route: &Route, books: &Books) -> anyhow::Result<ExitCode> {
-        let survey = self.sweep(backend, route, books).await?;
-        for line in self.lines(&survey, backend) {
+    async fn once(&self, sources: &Sources) -> anyhow::Result<ExitCode> {
+        let survey = self.sweep(sources).await?;
+        for line in self.lines(&survey, &sources.backend) {
             term::say(&line)?;
         }
         Ok(ExitCode::from(if survey.lost() > 0 { FAILED } else { 0 }))
     }
 
-    async fn again_and_again(
-        &self,
-        backend: &Backend,
-        route: &Route,
-        books: &Books,
-    ) -> anyhow::Result<ExitCode> {
+    async fn again_and_again(&self, sources: &Sources) -> anyhow::Result<ExitCode> {
         let screen = (io::stdout().is_terminal() && !self.json)
             .then(|| ProgressBar::with_draw_target(None, ProgressDrawTarget::stdout()));
         if let Some(screen) = &screen {
@@ -124,11 +134,11 @@ impl Args {
         let mut lost = 0;
         loop {
             let survey = tokio::select! {
-                survey = self.sweep(backend, route, books) => survey?,
+                survey = self.sweep(sources) => survey?,
                 _ = &mut stop => break,
             };
             lost = survey.lost();
-            let lines = self.lines(&survey, backend);
+            let lines = self.lines(&survey, &sources.backend);
             match &screen {
                 Some(screen) => screen.set_message(lines.join("\n")),
                 None => lines.iter().try_for_each(|line| term::say(line))?,
@@ -144,7 +154,7 @@ impl Args {
         Ok(ExitCode::from(if lost > 0 { FAILED } else { 0 }))
     }
 
-    async fn sweep(&self, backend: &Backend, route: &Route, books: &Books) -> Result<Survey, AskError> {
+    async fn sweep(&self, sources: &Sources) -> Result<Survey, AskError> {
         let mut window = Window::last(self.since);
         if let Some(until) = self.until {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -157,8 +167,9 @@ impl Args {
         }
         progress.enable_steady_tick(Duration::from_millis(120));
         let wanted = Wanted { step: self.step.clone(), limit: self.limit };
-        let books = (!self.no_books).then_some(books);
-        Sweep { backend, route, books, window, wanted, progress }.run().await
+        let Sources { backend, route, books, dead_letters } = sources;
+        let (books, dead_letters) = (books.as_ref(), dead_letters.as_ref());
+        Sweep { backend, route, books, dead_letters, window, wanted, progress }.run().await
     }
 
     fn lines(&self, survey: &Survey, backend: &Backend) -> Vec<String> {

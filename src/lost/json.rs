@@ -36,6 +36,7 @@ pub(crate) fn json(survey: &Survey, backend: &Backend) -> Value {
         "lost": survey.lost(),
         "stopped": groups(&survey.stopped),
         "undecided": groups(&survey.undecided),
+        "set_aside": survey.set_aside.json(backend),
         "reconciliation": {
             "traces": survey.traces,
             "books": survey.books,

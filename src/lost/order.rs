@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use journey::{Outcome, Phase, Verdict};
 
-use crate::ask::Standing;
+use crate::ask::{SetAside, Standing};
 
 /// One order, judged.
 #[derive(Debug, Clone)]
@@ -93,6 +93,23 @@ impl Order {
             books: Some(standing),
             booked,
         }
+    }
+
+    /// Nothing is known of it but that nobody works any more on `message`.
+    pub(super) fn waits_for(&mut self, message: &SetAside) {
+        self.place = Some(Place {
+            step: message.step.unwrap_or(&message.service).into(),
+            phase: Phase::Failed,
+            cause: Some("dead_message".into()),
+            words: None,
+        });
+        let id = message.trace.as_ref().and_then(|id| u128::from_str_radix(id, 16).ok());
+        self.trace = self.trace.or(id);
+    }
+
+    /// Its first trace, 32 hex digits.
+    pub(super) fn trace_id(&self) -> Option<String> {
+        self.trace.map(|id| format!("{id:032x}"))
     }
 
     /// Whether traces and books tell two different stories of the money. What one side does not decide is no difference.

@@ -7,6 +7,7 @@ use journey::{Outcome, Phase};
 use super::{
     order::{Money, Order, Place},
     reconcile::Side,
+    set_aside::Messages,
 };
 use crate::ask::Window;
 
@@ -30,6 +31,8 @@ pub(crate) struct Survey {
     pub(crate) differences_total: usize,
     /// Services whose book did not answer.
     pub(crate) silent: Vec<String>,
+    /// Messages that nobody works on any more.
+    pub(crate) set_aside: Messages,
 }
 
 /// Orders that stopped at one point for one reason.
@@ -103,6 +106,7 @@ impl Survey {
             differences_total: differing.len(),
             differences: differing.into_iter().take(wanted.limit).map(|(id, o)| difference(id, o)).collect(),
             silent,
+            set_aside: Messages::default(),
         }
     }
 
@@ -144,7 +148,7 @@ fn group(place: Option<&Place>, mut orders: Vec<(&str, &Order)>, limit: usize) -
 
 fn example(id: &str, order: &Order) -> Example {
     let amount = order.amount.as_ref().map(|a| (a.minor, a.currency.to_string()));
-    Example { order: id.to_owned(), trace: trace(order), amount }
+    Example { order: id.to_owned(), trace: order.trace_id(), amount }
 }
 
 fn difference(id: &str, order: &Order) -> Difference {
@@ -152,16 +156,12 @@ fn difference(id: &str, order: &Order) -> Difference {
         |standing: Option<&crate::ask::Standing>| standing.map_or("unknown", crate::ask::Standing::name);
     Difference {
         order: id.to_owned(),
-        trace: trace(order),
+        trace: order.trace_id(),
         traces: name(order.traces.as_ref()),
         books: name(order.books.as_ref()),
         amount: order.amount.as_ref().map(|a| (a.minor, a.currency.to_string())),
         booked: order.booked.as_ref().map(|a| (a.minor, a.currency.to_string())),
     }
-}
-
-fn trace(order: &Order) -> Option<String> {
-    order.trace.map(|id| format!("{id:032x}"))
 }
 
 #[cfg(test)]

@@ -23,6 +23,11 @@ pub(crate) fn lines(survey: &Survey, backend: &Backend, look: Look) -> Vec<Strin
         lines.push(String::new());
         lines.extend(group_lines(group, "undecided at", backend, look));
     }
+    let set_aside = survey.set_aside.lines(backend, look);
+    if !set_aside.is_empty() {
+        lines.push(String::new());
+        lines.extend(set_aside);
+    }
     lines.push(String::new());
     lines.extend(reconciliation(survey, look));
     lines.extend(differences(survey, backend));

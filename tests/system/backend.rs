@@ -14,7 +14,7 @@ use crate::{
     proxy::Proxy,
 };
 
-const SERVICES: [&str; 8] = [
+pub(crate) const SERVICES: [&str; 8] = [
     "mobile-app",
     "auth",
     "restaurant-availability",

@@ -14,6 +14,7 @@ mod proxy;
 
 mod browser;
 mod catalogue;
+mod dead_letters;
 mod demo;
 mod doctor;
 mod foreign;

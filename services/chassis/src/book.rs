@@ -272,6 +272,6 @@ pub(crate) fn places(count: usize, first: usize) -> String {
 }
 
 /// The second field of a `traceparent` (W3C Trace Context, 3.2.2).
-fn trace_id(traceparent: &str) -> Option<String> {
+pub(crate) fn trace_id(traceparent: &str) -> Option<String> {
     traceparent.split('-').nth(1).filter(|id| id.len() == 32).map(str::to_owned)
 }

@@ -29,7 +29,7 @@ mod outbox;
 pub use inbox::Message;
 pub(crate) use inbox::{Consumer, consumer, routes, work};
 pub(crate) use letters::letters;
-pub use nats::{DeadLetter, DeadLettersError, dead_letters};
+pub use nats::{DeadLetter, DeadLetterBox, DeadLetters, DeadLettersError};
 pub(crate) use outbox::relay;
 
 /// The service's way to send messages. Clones share everything.

@@ -73,7 +73,7 @@ pub(crate) const KEEPERS: [&str; 6] =
     ["mobile-app", "payment-gateway", "restaurant-orders", "delivery-assignment", "tracking", "notification"];
 
 /// The step that a message begins at its receiver; none where no step waits for it.
-pub(super) fn step_of(receiver: &str, event_type: &str) -> Option<&'static str> {
+pub(crate) fn step_of(receiver: &str, event_type: &str) -> Option<&'static str> {
     MESSAGES.iter().find(|(r, e, _)| *r == receiver && *e == event_type).map(|(_, _, step)| *step)
 }
 

@@ -39,7 +39,7 @@ use crate::Settings;
 mod dead;
 mod receiver;
 
-pub use dead::{DeadLetter, DeadLettersError, dead_letters};
+pub use dead::{DeadLetter, DeadLetterBox, DeadLetters, DeadLettersError};
 pub(super) use receiver::{Held, receive};
 
 /// JetStream drops a message whose id it has had within this time.
@@ -80,7 +80,6 @@ pub(super) struct Trouble(String);
 impl Nats {
     /// Reads `NATS_URL` (or `NATS_URL_FILE`) and what belongs to it; `None` where it is unset. Nothing is opened yet.
     pub(super) fn from_settings(settings: &Settings, name: &'static str) -> Option<Self> {
-        let url = settings.secret("NATS_URL");
         let this = Self {
             servers: Vec::new(),
             credentials: credentials(settings),
@@ -93,13 +92,12 @@ impl Nats {
             made: Mutex::default(),
             held: Held::default(),
         };
-        match servers(&url?) {
-            Ok(servers) => Some(Self { servers, ..this }),
-            Err(why) => {
-                settings.reject("NATS_URL", why);
-                None
-            }
-        }
+        Some(Self { servers: Self::servers(settings)?, ..this })
+    }
+
+    /// The servers that `NATS_URL` (or `NATS_URL_FILE`) names; `None` where it is unset or bad.
+    fn servers(settings: &Settings) -> Option<Vec<ServerAddr>> {
+        servers(&settings.secret("NATS_URL")?).map_err(|why| settings.reject("NATS_URL", why)).ok()
     }
 
     /// Whether the connection stands now.
@@ -196,16 +194,9 @@ impl Trouble {
 
 /// Connects in the background: what cannot be reached now is tried again, at first often, then every two seconds.
 async fn connect(servers: &[ServerAddr], credentials: Option<&str>, name: &str) -> Result<Client, Trouble> {
-    let options = match credentials {
-        Some(text) => ConnectOptions::with_credentials(text).map_err(Trouble::of)?,
-        None => in_url(servers),
-    };
     let told = AtomicBool::new(false);
-    options
-        .name(format!("waybill-{name}"))
+    options(servers, credentials, name)?
         .retry_on_initial_connect()
-        .connection_timeout(ANSWER)
-        .request_timeout(Some(ANSWER))
         // A server behind a partition is noticed after two pings without an answer.
         .ping_interval(Duration::from_secs(5))
         .reconnect_delay_callback(|attempts| {
@@ -222,6 +213,15 @@ async fn connect(servers: &[ServerAddr], credentials: Option<&str>, name: &str) 
         .connect(servers)
         .await
         .map_err(Trouble::of)
+}
+
+/// Who asks, and how long an answer may take.
+fn options(servers: &[ServerAddr], credentials: Option<&str>, name: &str) -> Result<ConnectOptions, Trouble> {
+    let options = match credentials {
+        Some(text) => ConnectOptions::with_credentials(text).map_err(Trouble::of)?,
+        None => in_url(servers),
+    };
+    Ok(options.name(format!("waybill-{name}")).connection_timeout(ANSWER).request_timeout(Some(ANSWER)))
 }
 
 /// What stands before the `@` of `NATS_URL`: user and password, or a token. The client itself overlooks it.

@@ -2,7 +2,10 @@
 //! that dies or cannot be reached.
 
 use async_nats::jetstream;
-use chassis::bus::dead_letters;
+use chassis::{
+    Settings,
+    bus::{DeadLetter, DeadLetterBox},
+};
 
 use crate::{
     bus::{SEEN, book, delivered, receiver, seen, send, sender},
@@ -23,6 +26,14 @@ macro_rules! world {
 async fn stream(world: &World, name: &str) -> jetstream::stream::Stream {
     let client = async_nats::connect(world.nats_url()).await.unwrap();
     jetstream::new(client).get_stream(name).await.unwrap()
+}
+
+fn dead_letter_box(world: &World) -> DeadLetterBox {
+    DeadLetterBox::from_settings(&Settings::from_pairs([("NATS_URL", world.nats_url())])).unwrap()
+}
+
+async fn dead_letters(world: &World, since_ms: i64) -> Vec<DeadLetter> {
+    dead_letter_box(world).read(since_ms, 10).await.unwrap().letters
 }
 
 async fn left_in_stream(world: &World) -> u64 {
@@ -55,14 +66,14 @@ async fn a_step_longer_than_the_ack_wait_is_done_once_and_acknowledged_when_done
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_handled_in_vain_is_a_dead_letter_and_terminated() {
     let world = world!();
-    assert_eq!(dead_letters(&world.nats_url(), None, 10).await.unwrap(), []);
+    assert_eq!(dead_letters(&world, 0).await, []);
     let three = world.settings("r", &[("WAYBILL_MESSAGE_ATTEMPTS", "3")]);
     let receiving = start(service("notification", receiver), three).await;
     let sending = start(service("tracking", sender), world.settings("sender", &[])).await;
     send(&sending.url, &world.id("o-hopeless"), "hopeless").await;
     send(&sending.url, &world.id("o-tries"), "fails-for-ever").await;
     let mut letters = eventually("both are among the dead letters", async || {
-        dead_letters(&world.nats_url(), None, 10).await.ok().filter(|letters| letters.len() == 2)
+        Some(dead_letters(&world, 0).await).filter(|letters| letters.len() == 2)
     })
     .await;
     letters.sort_by_key(|letter| letter.attempts);
@@ -72,8 +83,14 @@ async fn what_was_handled_in_vain_is_a_dead_letter_and_terminated() {
     for letter in &letters {
         assert_eq!((letter.service.as_str(), letter.source.as_str()), ("notification", "tracking"));
         assert_eq!(letter.event_type, "thing.done");
-        assert!(letter.body.contains("text") && !letter.failed_at.is_empty(), "{letter:?}");
+        assert!(letter.created_ms.is_some() && letter.created_ms <= letter.failed_ms, "{letter:?}");
     }
+    let kept = stream(&world, "waybill-dead").await.get_last_raw_message_by_subject("dead.>").await.unwrap();
+    assert!(kept.payload.starts_with(b"{\"text\""), "the data is kept: {:?}", kept.payload);
+    let later = letters.iter().filter_map(|l| l.failed_ms).max().unwrap() + 60_000;
+    assert_eq!(dead_letters(&world, later).await, [], "only what was given up since");
+    let newest = dead_letter_box(&world).read(0, 1).await.unwrap();
+    assert_eq!((newest.letters.len(), newest.unread), (1, 1), "no more than is asked for");
     eventually("nothing is left", async || (left_in_stream(&world).await == 0).then_some(())).await;
     assert_eq!(book(&receiving, "inbox").await["dead"], 2);
 }
@@ -91,7 +108,7 @@ async fn a_message_that_makes_no_sense_is_a_dead_letter_and_holds_up_nobody() {
     send(&sending.url, &world.id("o-next"), "next").await;
     delivered(&world.id("o-next"), &["next"]).await;
     let letters = eventually("it is among the dead letters", async || {
-        dead_letters(&world.nats_url(), None, 10).await.ok().filter(|letters| letters.len() == 1)
+        Some(dead_letters(&world, 0).await).filter(|letters| letters.len() == 1)
     });
     assert!(letters.await[0].error.contains("ce-"), "it says what is missing");
     eventually("nothing is left", async || (left_in_stream(&world).await == 0).then_some(())).await;
