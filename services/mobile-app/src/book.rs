@@ -1,5 +1,7 @@
 //! The book of orders: every order from before its first call to the hand-over, and what its customer was shown.
 
+use std::time::Duration;
+
 use chassis::{Database, Traced, Tx};
 use telemetry::context::StoredContext;
 
@@ -56,6 +58,11 @@ impl Entry {
         if self.stage == "placed" { State::of(&self.remote_state) } else { State::of(&self.stage) }
     }
 
+    /// It is neither at an end nor handed over.
+    pub(crate) fn is_under_way(&self) -> bool {
+        matches!(self.stage.as_str(), "placing" | "paying")
+    }
+
     /// The span of `POST /orders`.
     pub(crate) fn context(&self) -> StoredContext {
         StoredContext { traceparent: self.traceparent.clone(), tracestate: self.tracestate.clone() }
@@ -102,9 +109,16 @@ impl Book {
 
     /// Gives the order to the first customer whose token has been verified.
     pub(crate) async fn claim(&self, order_id: &str, claim: &Claim<'_>) -> Result<Claimed, FrontError> {
-        // The customer's key and the order are both decided upon: nobody else may, in this order.
-        let mut tx = self.database.begin_for(claim.customer_id).await?;
-        tx.alone_for(order_id).await?;
+        // The customer's key and the order are both decided upon: nobody else may, in this order. The key, not the customer:
+        // one who orders much at once must not wait for himself.
+        let mut tx = match claim.idempotency_key {
+            "" => self.database.begin_for(order_id).await?,
+            key => {
+                let mut tx = self.database.begin_for(&format!("{} {key}", claim.customer_id)).await?;
+                tx.alone_for(order_id).await?;
+                tx
+            }
+        };
         self.check_key(&mut tx, order_id, claim).await?;
         let known = entry(&mut tx, order_id).await?.ok_or(FrontError::NoOrder)?;
         if !known.customer_id.is_empty() && !known.may_be_tried_again(claim) {
@@ -153,26 +167,34 @@ impl Book {
         other.map_or(Ok(()), |order_id| Err(FrontError::KeyReused { order_id }))
     }
 
-    /// Moves an order of ours on, with the reason and the payment's reference where they are known.
+    /// Moves an order of ours on, with the reason and the payment's reference where they are known; `false` when it is at
+    /// its end or handed over already.
     pub(crate) async fn advance(
         &self,
         order_id: &str,
         stage: &'static str,
         reason: &str,
         payment_reference: &str,
-    ) -> Result<(), FrontError> {
+    ) -> Result<bool, FrontError> {
         let mut tx = self.database.begin_for(order_id).await?;
-        sqlx::query("UPDATE orders SET stage = $1, reason = $2, payment_reference = $3, updated_ms = $4 WHERE order_id = $5")
-            .bind(stage)
-            .bind(reason)
-            .bind(payment_reference)
-            .bind(now_ms())
-            .bind(order_id)
-            .execute(&mut *tx)
-            .traced("UPDATE orders")
-            .await?;
+        let moved = sqlx::query(
+            "UPDATE orders SET stage = $1, reason = $2, payment_reference = $3, updated_ms = $4
+                 WHERE order_id = $5 AND stage IN ('placing', 'paying')",
+        )
+        .bind(stage)
+        .bind(reason)
+        .bind(payment_reference)
+        .bind(now_ms())
+        .bind(order_id)
+        .execute(&mut *tx)
+        .traced("UPDATE orders")
+        .await?;
+        if moved.rows_affected() == 0 {
+            return Ok(false);
+        }
         note(&mut tx, order_id, State::of(stage), reason).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// Hands the order over: what restaurant-orders said of it is its state from now on.
@@ -231,13 +253,21 @@ impl Book {
         entry.ok_or(FrontError::NoOrder)
     }
 
-    /// Orders that were under way when the process ended.
-    pub(crate) async fn under_way(&self) -> Result<Vec<Entry>, FrontError> {
+    /// Orders under way whose stage has not changed for so long.
+    pub(crate) async fn under_way(&self, unmoved: Duration) -> Result<Vec<Entry>, FrontError> {
+        let until = now_ms() - i64::try_from(unmoved.as_millis()).unwrap_or(i64::MAX / 2);
         Ok(sqlx::query_as(
-            "SELECT * FROM orders WHERE stage IN ('placing', 'paying') AND customer_id <> '' ORDER BY created_ms",
+            "SELECT * FROM orders WHERE stage IN ('placing', 'paying') AND customer_id <> '' AND updated_ms <= $1
+                 ORDER BY created_ms",
         )
+        .bind(until)
         .fetch_all(self.database.read())
         .await?)
+    }
+
+    /// Whether it is this process, of several front doors, that takes up what was left lying.
+    pub(crate) async fn leads(&self) -> bool {
+        self.database.leads("placing").await
     }
 
     /// What the customer was shown after event `seq`.

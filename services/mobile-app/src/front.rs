@@ -7,7 +7,13 @@ use http::{HeaderMap, header};
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{book::Book, carts::Carts, error::FrontError, neighbours::Neighbours, placing::Placing};
+use crate::{
+    book::Book,
+    carts::Carts,
+    error::FrontError,
+    neighbours::Neighbours,
+    placing::{AtWork, Placing},
+};
 
 /// The longest token that is passed on to auth.
 const LONGEST_TOKEN: usize = 4096;
@@ -36,6 +42,7 @@ impl Front {
             patience: settings.duration("WAYBILL_ORDER_PATIENCE", "60s"),
             stopping: start.stopping.clone(),
             tasks: TaskTracker::new(),
+            at_work: AtWork::default(),
         };
         Self {
             placing,

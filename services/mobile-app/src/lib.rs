@@ -29,9 +29,12 @@ mod record;
 mod routes;
 mod view;
 
+use std::time::Duration;
+
 use chassis::{App, Service, Start};
 use http::Method;
 use telemetry::http::ServerLayer;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use front::Front;
@@ -57,9 +60,20 @@ fn app(start: &Start) -> App {
         .worker("keeper", move |stop| keep(kept, stop))
 }
 
-/// Forgets old carts now and then; at the end, waits for orders to reach a point from which they can be taken up.
+/// Between two looks for orders that were left lying, and for old carts.
+const LOOK: Duration = Duration::from_secs(2);
+const TIDY: Duration = Duration::from_secs(600);
+
+/// Takes up orders that were left lying and forgets old carts; at the end, waits for orders to reach a point from which they
+/// can be taken up.
 async fn keep(front: Front, stop: CancellationToken) {
-    while stop.run_until_cancelled(tokio::time::sleep(std::time::Duration::from_secs(600))).await.is_some() {
+    let mut tidied = Instant::now();
+    while stop.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
+        front.placing.take_up_left().await;
+        if tidied.elapsed() < TIDY {
+            continue;
+        }
+        tidied = Instant::now();
         if let Err(error) = front.placing.carts.tidy().await {
             tracing::warn!(causes = chassis::Error::from(error).causes(), "old carts stay for now");
         }

@@ -1,13 +1,17 @@
 //! Placing an order: availability, payment, hand-over, in turn. Each step may be taken again, so that an order goes on
 //! where a restart found it. It is ours until restaurant-orders has taken it; nothing paid is forgotten.
 //!
-//! | found at start | what it means | what is done |
+//! | found at start, or left lying | what it means | what is done |
 //! |--|--|--|
 //! | `placing` | no money was asked for | goes on, or fails if its time is over |
 //! | `paying` | money may have been taken | asks payment-gateway again, with the same key, until it is known; hands over |
 //! | time is over, money taken | the customer cannot be served any more | handed over for a refund only |
 
-use std::time::Duration;
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use chassis::{Error, deadline};
 use contracts::{http::Payment, keys};
@@ -23,6 +27,8 @@ use crate::{
 
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// An order that nobody here is placing, and that has not moved for so long, was left lying.
+const LEFT: Duration = Duration::from_secs(3);
 
 /// Everything that placing needs.
 #[derive(Clone)]
@@ -34,6 +40,18 @@ pub(crate) struct Placing {
     pub(crate) patience: Duration,
     pub(crate) stopping: CancellationToken,
     pub(crate) tasks: TaskTracker,
+    /// Orders that are being placed in this process.
+    pub(crate) at_work: AtWork,
+}
+
+/// The ids of orders. Clones share them.
+#[derive(Clone, Default)]
+pub(crate) struct AtWork(Arc<Mutex<HashSet<String>>>);
+
+/// One of them; not any more when dropped.
+struct Placed {
+    order_id: String,
+    of: AtWork,
 }
 
 // === impl Placing ===
@@ -41,8 +59,13 @@ pub(crate) struct Placing {
 impl Placing {
     /// Places the order in the background, in the running trace: a customer who hangs up does not stop it.
     pub(crate) fn begin(&self, entry: Entry, cart: StoredCart) -> tokio::task::JoinHandle<()> {
+        let at_work = self.at_work.begin(&entry.order_id);
+        self.go_on(entry, cart, at_work)
+    }
+
+    fn go_on(&self, entry: Entry, cart: StoredCart, at_work: Option<Placed>) -> tokio::task::JoinHandle<()> {
         let placing = self.clone();
-        let token = self.tasks.token();
+        let token = (self.tasks.token(), at_work);
         telemetry::context::spawn(async move {
             let _token = token;
             let order_id = entry.order_id.clone();
@@ -50,26 +73,53 @@ impl Placing {
             let placed = placing.stopping.clone().run_until_cancelled(placing.place(entry, cart)).await;
             if let Some(Err(error)) = placed {
                 let causes = Error::from(error).causes();
-                tracing::error!(order.id = order_id, causes, "an order is stuck until the next start");
+                tracing::error!(
+                    order.id = order_id,
+                    causes,
+                    "an order is left lying; it is taken up again soon"
+                );
             }
         })
     }
 
     /// Takes up the orders that a restart interrupted, each in its own trace.
     pub(crate) async fn resume(self) -> Result<(), Error> {
-        let mut found = Vec::new();
-        for entry in self.book.under_way().await? {
-            let cart = self.carts.of_order(&entry.order_id).await?;
-            found.push((entry, cart));
+        self.take_up(Duration::ZERO).await
+    }
+
+    /// Takes up those that were left lying while the process ran: what became of them could not be written down. Of several
+    /// front doors on one database, one does it.
+    pub(crate) async fn take_up_left(&self) {
+        if !self.book.leads().await {
+            return;
         }
-        for (entry, cart) in found {
+        if let Err(error) = self.take_up(LEFT).await {
+            tracing::warn!(
+                causes = error.causes(),
+                "orders that were left lying cannot be looked for: {error}"
+            );
+        }
+    }
+
+    /// Takes up orders under way that have not moved for so long and that nobody here is placing.
+    async fn take_up(&self, unmoved: Duration) -> Result<(), Error> {
+        let mut found = Vec::new();
+        for Entry { order_id, .. } in self.book.under_way(unmoved).await? {
+            let Some(at_work) = self.at_work.begin(&order_id) else { continue };
+            // It may have come to its end between the look and now; nobody moves it any more.
+            let entry = self.book.find(&order_id).await?;
+            if entry.is_under_way() {
+                found.push((entry, self.carts.of_order(&order_id).await?, at_work));
+            }
+        }
+        for (entry, cart, at_work) in found {
             let mut scope = telemetry::context::root().with_baggage(keys::ORDER_ID, entry.order_id.clone());
             if !entry.synthetic.is_empty() {
                 scope = scope.with_baggage(keys::SYNTHETIC, entry.synthetic.clone());
             }
             let _entered = scope.with_parent(&entry.context()).enter();
             let span = tracing::info_span!("order.resume", order.stage = entry.stage);
-            drop(span.in_scope(|| self.begin(entry, cart)));
+            drop(span.in_scope(|| self.go_on(entry, cart, Some(at_work))));
         }
         Ok(())
     }
@@ -81,14 +131,18 @@ impl Placing {
                 false => self.refusal(&cart).await,
             };
             if let Some(reason) = reason {
-                return self.book.advance(&entry.order_id, "failed", &reason, "").await;
+                return self.book.advance(&entry.order_id, "failed", &reason, "").await.map(drop);
             }
-            self.book.advance(&entry.order_id, "paying", "", "").await?;
+            if !self.book.advance(&entry.order_id, "paying", "", "").await? {
+                return Ok(());
+            }
             "paying".clone_into(&mut entry.stage);
         }
         match self.money(&entry, &cart).await {
-            None => self.book.advance(&entry.order_id, "failed", "interrupted", "").await,
-            Some(Paid::Declined { code }) => self.book.advance(&entry.order_id, "declined", &code, "").await,
+            None => self.book.advance(&entry.order_id, "failed", "interrupted", "").await.map(drop),
+            Some(Paid::Declined { code }) => {
+                self.book.advance(&entry.order_id, "declined", &code, "").await.map(drop)
+            }
             Some(Paid::Charged(payment)) => self.hand_over(&entry, &cart, &payment).await,
         }
     }
@@ -155,5 +209,25 @@ impl Placing {
     fn is_late(&self, entry: &Entry) -> bool {
         let patience = i64::try_from(self.patience.as_millis()).unwrap_or(i64::MAX);
         now_ms() - entry.claimed_ms > patience
+    }
+}
+
+// === impl AtWork ===
+
+impl AtWork {
+    /// `None`: somebody here is at it.
+    fn begin(&self, order_id: &str) -> Option<Placed> {
+        let free = self.lock().insert(order_id.to_owned());
+        free.then(|| Placed { order_id: order_id.to_owned(), of: self.clone() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Placed {
+    fn drop(&mut self) {
+        self.of.lock().remove(&self.order_id);
     }
 }

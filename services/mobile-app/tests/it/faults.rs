@@ -47,6 +47,30 @@ async fn an_order_that_waited_too_long_is_handed_over_for_its_refund_only() {
 }
 
 #[tokio::test]
+async fn an_order_whose_hand_over_could_not_be_written_down_is_taken_up_again_without_a_restart() {
+    let street = Street::open().await;
+    street.owner.kitchen().mood = Mood::Unavailable;
+    let ada = street.customer("Ada").await;
+    let cart = ada.cart().await;
+    let asking = tokio::spawn(ada.ordering(&cart, "tok_visa").send());
+    eventually("the order is being handed over", async || {
+        (!street.owner.kitchen().placed.is_empty()).then_some(())
+    })
+    .await;
+    let mut disk = street.front_database().await;
+    let full = "CREATE TRIGGER full BEFORE UPDATE ON orders WHEN NEW.stage = 'placed' \
+                BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END";
+    sqlx::query(full).execute(&mut disk).await.unwrap();
+    street.owner.kitchen().mood = Mood::Accepts;
+    // It is told that the order is under way, though its owner has it.
+    let reply = asking.await.unwrap().unwrap();
+    assert_eq!(reply.status(), StatusCode::ACCEPTED);
+    sqlx::query("DROP TRIGGER full").execute(&mut disk).await.unwrap();
+    ada.becomes(&cart, "accepted").await;
+    assert_eq!(street.charges().await.len(), 1);
+}
+
+#[tokio::test]
 async fn a_front_door_killed_while_placing_hands_the_order_over_after_its_restart() {
     let mut street = Street::open().await;
     street.owner.kitchen().mood = Mood::Hangs;

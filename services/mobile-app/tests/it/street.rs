@@ -157,6 +157,12 @@ impl Street {
         self.front.as_ref().unwrap().url.clone()
     }
 
+    /// The front door's database, as an operator would open it.
+    pub(crate) async fn front_database(&self) -> sqlx::SqliteConnection {
+        let file = sqlx::sqlite::SqliteConnectOptions::new().filename(self.data.path().join("front.db"));
+        <sqlx::SqliteConnection as sqlx::Connection>::connect_with(&file).await.unwrap()
+    }
+
     /// As `kill -9`: nothing is drained, nothing is said.
     pub(crate) async fn kill_front(&mut self) {
         self.front.take().unwrap().kill().await;
