@@ -31,10 +31,12 @@ use crate::Settings;
 
 mod claims;
 mod open;
+mod queue;
 
 pub(crate) use claims::Claims;
 pub use open::OpenError;
 use open::Target;
+use queue::{Place, Queue};
 
 /// Both pools of a service. Clones are cheap and share them.
 #[derive(Debug, Clone)]
@@ -43,6 +45,8 @@ pub struct Database {
     write: AnyPool,
     read: AnyPool,
     claims: Arc<Claims>,
+    /// Who waits for a key, here where it costs no connection.
+    queue: Queue,
 }
 
 /// A write transaction. Dropped without [`Tx::commit`], it rolls back.
@@ -54,6 +58,8 @@ pub struct Tx {
     keys: Vec<String>,
     wake: Vec<Arc<Notify>>,
     quiet: bool,
+    /// Given up after the transaction has ended: fields are dropped in this order.
+    _place: Option<Place>,
 }
 
 /// A service's own tables.
@@ -105,7 +111,7 @@ impl Database {
         let shared = target.engine == Engine::Postgres;
         POSTGRES.store(shared, Ordering::Relaxed);
         let claims = Claims::new(shared.then(|| target.full.clone()), service);
-        Self { target: target.into(), write, read, claims: claims.into() }
+        Self { target: target.into(), write, read, claims: claims.into(), queue: Queue::default() }
     }
 
     /// Creates SQLite's file or reaches PostgreSQL's server, and brings the chassis's and the service's tables up to date.
@@ -138,13 +144,24 @@ impl Database {
     }
 
     /// As [`Database::begin`]; until it ends nobody else, in any process, has a transaction for the same `key`: what it
-    /// reads about an order stays true until it commits.
+    /// reads about an order stays true until it commits. Others of this process wait for it without a connection, so that
+    /// one key that many want leaves connections for everybody else.
     ///
     /// # Errors
     /// As [`Database::begin`].
     pub async fn begin_for(&self, key: &str) -> Result<Tx, sqlx::Error> {
+        let place = match self.target.engine {
+            // Its only writer is alone already.
+            Engine::Sqlite => None,
+            Engine::Postgres => {
+                let limit = Duration::from_millis(LIMIT_MS.load(Ordering::Relaxed));
+                let place = tokio::time::timeout(limit, self.queue.wait(key)).await;
+                Some(place.map_err(|_| sqlx::Error::PoolTimedOut)?)
+            }
+        };
         let mut tx = self.begin().await?;
         tx.alone_for(key).await?;
+        tx._place = place;
         Ok(tx)
     }
 
@@ -157,7 +174,7 @@ impl Database {
     }
 
     fn tx(&self, inner: Transaction<'static, Any>, quiet: bool) -> Tx {
-        Tx { inner, engine: self.target.engine, keys: Vec::new(), wake: Vec::new(), quiet }
+        Tx { inner, engine: self.target.engine, keys: Vec::new(), wake: Vec::new(), quiet, _place: None }
     }
 
     /// Whether this process is the one that does `work`, where only one of a service's processes may. Ask before each step:

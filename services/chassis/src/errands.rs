@@ -125,9 +125,12 @@ impl Errands {
             return Ok(Vec::new());
         }
         // Whoever had it until now may have done it between our look and our claim.
-        let mut due = limited(load(rows)).await?;
-        due.retain(|e| ours.remove(&e.key));
+        let due = limited(load(rows)).await.map(|mut due| {
+            due.retain(|e| ours.remove(&e.key));
+            due
+        });
+        // All of it where the second look failed: what is claimed and not worked on nobody else would ever take up.
         self.claims.give_back(self.name, ours.into_iter().collect()).await;
-        Ok(due)
+        due
     }
 }

@@ -235,7 +235,8 @@ async fn process(bus: &Bus, consumer: Arc<dyn Consumer>, event: Event, delivery:
     let _ = event.scope().run(messaging::process(&span, &event.created, work)).await;
 }
 
-/// Writes down how it went: done, again later, or dead.
+/// Writes down how it went: done, again later, or dead. What another process has settled meanwhile stays as it is: it had
+/// taken the message over when this one seemed to be gone.
 async fn settle(bus: &Bus, event: &Event, delivery: u32, outcome: &Result<()>) -> Result<(), sqlx::Error> {
     let (state, error, due) = match outcome {
         Ok(()) => ("done", String::new(), 0),
@@ -245,9 +246,9 @@ async fn settle(bus: &Bus, event: &Event, delivery: u32, outcome: &Result<()>) -
         Err(e) => ("dead", e.to_string(), 0),
     };
     let mut tx = bus.0.database.begin_quiet().await?;
-    sqlx::query(
+    let written = sqlx::query(
         "UPDATE inbox SET state = $3, last_error = $4, due_unix_ms = $5, delivery = $6, \
-         body = CASE WHEN $3 = 'done' THEN '' ELSE body END WHERE source = $1 AND event_id = $2",
+         body = CASE WHEN $3 = 'done' THEN '' ELSE body END WHERE source = $1 AND event_id = $2 AND state = 'open'",
     )
     .bind(&event.source)
     .bind(&event.id)
@@ -258,6 +259,9 @@ async fn settle(bus: &Bus, event: &Event, delivery: u32, outcome: &Result<()>) -
     .execute(&mut *tx)
     .await?;
     tx.commit().await?;
+    if written.rows_affected() == 0 {
+        return Ok(());
+    }
     if let Some(nats) = &bus.0.nats {
         let known = match state {
             "done" => Known::Done,

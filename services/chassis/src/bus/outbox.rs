@@ -1,7 +1,8 @@
 //! The sending side: the outbox table and the relay that empties it.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, panic::AssertUnwindSafe, time::Duration};
 
+use futures::FutureExt;
 use serde_json::{Value, json};
 use sqlx::{Row, any::AnyRow};
 use telemetry::context::StoredContext;
@@ -13,6 +14,7 @@ use crate::{
     Traced, Tx,
     database::limited,
     due::{ms, now_ms, pause},
+    edge::panic_text,
     error::Result,
 };
 
@@ -134,10 +136,13 @@ async fn ours(
         return Ok(Vec::new());
     }
     // Whoever had it until now may have sent it between our look and our claim.
-    let mut due = limited(self::due(bus, name)).await?;
-    due.retain(|flight| ours.remove(&flight.event.id));
+    let due = limited(self::due(bus, name)).await.map(|mut due| {
+        due.retain(|flight| ours.remove(&flight.event.id));
+        due
+    });
+    // All of it where the second look failed: what is claimed and not sent nobody else would ever send.
     claims.give_back(name, ours.into_iter().collect()).await;
-    Ok(due)
+    due
 }
 
 /// One delivery, in its `send` span.
@@ -145,7 +150,8 @@ async fn fly(bus: Bus, name: &'static str, url: String, flight: Flight) -> Lande
     let Flight { event, attempts } = &flight;
     let span = bus.span_of(&event.event_type, &event.id, &event.subject).consumer_group(name);
     let attempt = async {
-        let outcome = bus.0.transport.deliver(name, &url, event).await;
+        let delivered = AssertUnwindSafe(bus.0.transport.deliver(name, &url, event)).catch_unwind().await;
+        let outcome = delivered.unwrap_or_else(|panic| Err(Undelivered::Later(panic_text(panic.as_ref()))));
         if let Err(e) = &outcome
             && (attempts + 1).count_ones() == 1
         {

@@ -15,6 +15,8 @@ use crate::Settings;
 
 /// How long a PostgreSQL server that does not answer is waited for at start: the two may be started together.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// An idle connection that has answered within this time is taken to live.
+const TRUSTED: Duration = Duration::from_secs(1);
 /// What a session tells the server: a process that vanished behind a partition loses its locks after about 20 seconds.
 /// (PostgreSQL, "TCP Settings"; ignored on a local socket.)
 const SESSION: [(&str, &str); 5] = [
@@ -122,13 +124,7 @@ impl Target {
                 Ok((sqlite(1, sync).connect_lazy(&self.full)?, sqlite(4, sync).connect_lazy(&self.full)?))
             }
             Engine::Postgres => {
-                let pool = AnyPoolOptions::new()
-                    .max_connections(connections)
-                    // A server that is away is said so to callers while they still wait.
-                    .acquire_timeout(timeout.min(Duration::from_secs(5)))
-                    .idle_timeout(Duration::from_secs(300))
-                    .max_lifetime(Duration::from_secs(1800))
-                    .connect_lazy(&self.full)?;
+                let pool = postgres(connections, timeout).connect_lazy(&self.full)?;
                 Ok((pool.clone(), pool))
             }
         }
@@ -238,6 +234,30 @@ fn sqlite(size: u32, sync: &'static str) -> AnyPoolOptions {
                 Ok(())
             })
         })
+}
+
+/// A connection is asked whether it lives when it comes back and when it has lain idle, and never for longer than a
+/// statement may take: one whose server is behind a partition would take its place in the pool along for as long as TCP hopes.
+fn postgres(size: u32, limit: Duration) -> AnyPoolOptions {
+    let lives = async move |connection: &mut AnyConnection| {
+        timeout(limit, connection.ping()).await.unwrap_or_else(|_| Err(super::too_slow()))
+    };
+    AnyPoolOptions::new()
+        .max_connections(size)
+        // A server that is away is said so to callers while they still wait.
+        .acquire_timeout(limit.min(Duration::from_secs(5)))
+        .idle_timeout(Duration::from_secs(300))
+        .max_lifetime(Duration::from_secs(1800))
+        .test_before_acquire(false)
+        .before_acquire(move |connection, about| {
+            Box::pin(async move {
+                if about.idle_for > TRUSTED {
+                    lives(connection).await?;
+                }
+                Ok(true)
+            })
+        })
+        .after_release(move |connection, _| Box::pin(async move { lives(connection).await.map(|()| true) }))
 }
 
 fn install_default_drivers_once() {

@@ -75,6 +75,10 @@ pub(crate) fn receiver(_: &Start) -> App {
                 return Err(Error::new(Kind::Unavailable, "not now"));
             }
             "cut-down" if message.delivery == 1 => std::future::pending::<()>().await,
+            "fails-late" if message.delivery == 1 => {
+                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                return Err(Error::new(Kind::Unavailable, "too late"));
+            }
             "slow" => tokio::time::sleep(std::time::Duration::from_secs(5)).await,
             "fails-for-ever" => return Err(Error::new(Kind::Unavailable, "still not")),
             "hopeless" => return Err(Error::invalid("never")),

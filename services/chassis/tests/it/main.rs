@@ -5,6 +5,7 @@
 mod book;
 mod broker;
 mod bus;
+mod contention;
 mod drain;
 mod edge;
 mod engines;

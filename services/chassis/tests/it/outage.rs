@@ -102,3 +102,20 @@ async fn a_partition_to_the_server_makes_503_in_time_and_is_over_when_it_is_over
     becomes(&running, "/readyz", 200).await;
     becomes(&running, "/note", 200).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_a_partition_has_swallowed_do_not_keep_their_places_in_the_pool() {
+    let Some(server) = Postgres::start() else { return };
+    let proxy = Proxy::to(server.address());
+    let url = server.create("strand").replace(&server.address().to_string(), &proxy.address.to_string());
+    let running = start(service("a", notes), on(&url)).await;
+    assert_eq!(status(&running, "/note").await, 200);
+    proxy.strand();
+    // Each of these takes a connection that never answers any more, if there is one.
+    futures::future::join_all((0..16).map(|_| status(&running, "/note"))).await;
+    becomes(&running, "/note", 200).await;
+    let begun = Instant::now();
+    let all = futures::future::join_all((0..16).map(|_| status(&running, "/note"))).await;
+    assert_eq!(all, [200; 16]);
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+}

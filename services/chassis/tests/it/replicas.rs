@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use chassis::Running;
+use sqlx::{AnyConnection, Connection};
 
 use crate::{
     bus::{SEEN, book, delivered, receiver, seen, send, sender, to},
@@ -15,6 +16,7 @@ tests_on!(
     postgres,
     two_share_the_work_and_none_is_done_twice,
     what_a_killed_process_had_in_hand_is_taken_over,
+    what_another_has_done_meanwhile_stays_done_when_this_one_fails,
 );
 tests_on!(nats, two_share_the_work_and_none_is_done_twice,);
 
@@ -67,4 +69,26 @@ async fn what_a_killed_process_had_in_hand_is_taken_over(world: &World) {
     eventually("it is settled", async || (book(&third, "inbox").await["open"] == 0).then_some(())).await;
     assert_eq!(seen(&world.id("o-in-hand")), ["cut-down"]);
     other.stop().await.unwrap();
+}
+
+async fn what_another_has_done_meanwhile_stays_done_when_this_one_fails(world: &World) {
+    let one = start(service("notification", receiver), world.settings("r", &[])).await;
+    let sending = start(service("tracking", sender), to(world, &one.url)).await;
+    let order = world.id("o-both");
+    send(&sending.url, &order, "fails-late").await;
+    eventually("it is in hand", async || (book(&one, "inbox").await["open"] == 1).then_some(())).await;
+    // Another process thought this one gone, took the message over and came to its end.
+    let mut other = AnyConnection::connect(&world.database("r")).await.unwrap();
+    let settle = "UPDATE inbox SET state = 'done', body = '' WHERE state = 'open'";
+    sqlx::query(settle).execute(&mut other).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    send(&sending.url, &order, "after").await;
+    delivered(&order, &["after"]).await;
+    let inbox = book(&one, "inbox").await;
+    assert_eq!(
+        (&inbox["open"], &inbox["done"], &inbox["dead"]),
+        (&0.into(), &2.into(), &0.into()),
+        "{inbox}"
+    );
+    one.stop().await.unwrap();
 }
