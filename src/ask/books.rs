@@ -175,6 +175,17 @@ impl Records {
         found.map(|(_, entry)| entry)
     }
 
+    /// What was seen of the order, by service.
+    pub(crate) fn seen(&self) -> impl Iterator<Item = (&str, &Entry)> {
+        let seen = self.entries.iter().filter(|(_, e)| e.says != Word::NotSeen);
+        seen.map(|(service, entry)| (service.as_str(), entry))
+    }
+
+    /// Whether any book has seen the order.
+    pub(crate) fn know(&self) -> bool {
+        self.seen().next().is_some()
+    }
+
     /// Whether it is unknown what `service` has on record.
     pub(crate) fn is_silent(&self, service: &str) -> bool {
         !self.entries.iter().any(|(s, _)| s == service)

@@ -122,6 +122,11 @@ pub(crate) fn readings(text: &str) -> Result<Vec<Reading>, NoId> {
 // === impl Reading ===
 
 impl Reading {
+    /// The order's id, where it may be one: what books can be asked by without a look at any span.
+    pub(crate) fn order(&self) -> Option<String> {
+        (self.form == Form::Code).then(|| self.value.clone())
+    }
+
     fn trace(hex: &str) -> Option<Self> {
         let hex = hex.to_ascii_lowercase();
         // An id of zeros only is no id (W3C trace context, 3.2.2.3).

@@ -48,8 +48,8 @@ stop_peers() {
   leftovers=()
 }
 
-# start_jaeger CONFIG: sets `version`, JAEGER_QUERY, JAEGER_OTLP (HTTP) and JAEGER_OTLP_GRPC.
-start_jaeger() {
+# Sets JAEGER_QUERY, JAEGER_OTLP (HTTP) and JAEGER_OTLP_GRPC.
+provide_jaeger() {
   find_peer jaeger || return 1
   version="Jaeger $version"
   local query otlp grpc health
@@ -57,16 +57,18 @@ start_jaeger() {
   # Without the first, Jaeger traces itself and its own spans join the answers.
   env OTEL_TRACES_SAMPLER=always_off JAEGER_QUERY_PORT="$query" JAEGER_OTLP_PORT="$otlp" JAEGER_HEALTH_PORT="$health" \
     JAEGER_QUERY_GRPC_PORT="$(free_port)" JAEGER_OTLP_GRPC_PORT="$grpc" \
-    "$path" --config "$peers/jaeger/$1" >"$work/jaeger.log" 2>&1 &
+    "$path" --config "$peers/jaeger/memory.yaml" >"$work/jaeger.log" 2>&1 &
   started+=($!)
   await jaeger "http://127.0.0.1:$query/api/services" $! || return 1
   export JAEGER_QUERY=127.0.0.1:$query JAEGER_OTLP=127.0.0.1:$otlp JAEGER_OTLP_GRPC=127.0.0.1:$grpc
 }
 
-provide_jaeger() { start_jaeger memory.yaml; }
-
-# Needs provide_opensearch before it.
-provide_jaeger_on_opensearch() { start_jaeger opensearch.yaml; }
+# The program only: the tests start it as often as they like.
+provide_jaeger_program() {
+  find_peer jaeger || return 1
+  version="Jaeger $version"
+  export JAEGER_PROGRAM=$path
+}
 
 provide_opensearch() {
   find_peer opensearch || return 1
@@ -77,6 +79,7 @@ provide_opensearch() {
   home=$(mktemp -d /tmp/waybill-opensearch-XXXXXX)
   leftovers+=("$home")
   cp -r "$path/." "$home"
+  # The last setting below: it looks at the disk once, and does not undo the block that a test sets as a full disk would.
   # It refuses to run as root, and nobody else may read root's cache.
   if [ "$(id -u)" -eq 0 ]; then
     chown -R nobody "$home"
@@ -85,7 +88,7 @@ provide_opensearch() {
   fi
   (cd "$home" && exec "${run[@]}" env HOME="$home" OPENSEARCH_JAVA_HOME="$java" OPENSEARCH_JAVA_OPTS="-Xms512m -Xmx512m" \
     bin/opensearch -E network.host=127.0.0.1 -E http.port="$port" -E transport.port="$transport" \
-    -E discovery.type=single-node) >"$work/opensearch.log" 2>&1 &
+    -E discovery.type=single-node -E cluster.info.update.interval=1h) >"$work/opensearch.log" 2>&1 &
   started+=($!)
   await opensearch "http://127.0.0.1:$port/_cluster/health" $! || return 1
   export OPENSEARCH_URL=http://127.0.0.1:$port

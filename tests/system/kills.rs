@@ -130,7 +130,8 @@ async fn books_agree(fleet: &Fleet, customer: &Customer) {
     assert_eq!(kept, earned, "the card network holds what was delivered, to the cent");
 }
 
-async fn charges(fleet: &Fleet) -> Vec<Value> {
+/// All charges of the card network, as it tells of them itself.
+pub(crate) async fn charges(fleet: &Fleet) -> Vec<Value> {
     let url = format!("{}/card-network/charges?limit=5000", fleet.url("partners", "http"));
     let page: Value = http().get(url).send().await.unwrap().json().await.unwrap();
     page["charges"].as_array().unwrap_or_else(|| panic!("{page}")).clone()

@@ -23,6 +23,7 @@ mod kills;
 mod load;
 mod lost;
 mod one_order;
+mod open_search;
 mod settings;
 mod supervisor;
 mod telemetrygen;

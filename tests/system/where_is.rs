@@ -1,7 +1,7 @@
 //! `waybill where`: from whatever id someone holds to one verdict, on the embedded store and on a real Jaeger.
 
 mod forms;
-mod real_jaeger;
+pub(crate) mod real_jaeger;
 mod stores;
 mod stubs;
 mod verdicts;
@@ -21,7 +21,7 @@ async fn ask(fleet: &Fleet, arguments: &[&str]) -> Ended {
 }
 
 /// Runs `waybill where` with `stdin`; nothing of a running fleet is told to it.
-async fn plainly(arguments: &[&str], stdin: &str) -> Ended {
+pub(crate) async fn plainly(arguments: &[&str], stdin: &str) -> Ended {
     let folder = tempfile::tempdir().unwrap();
     let input = folder.path().join("stdin");
     std::fs::write(&input, stdin).unwrap();
@@ -39,7 +39,7 @@ async fn plainly(arguments: &[&str], stdin: &str) -> Ended {
 }
 
 /// The objects of `--json`, each as the schema describes it.
-fn objects(ended: &Ended) -> Vec<Value> {
+pub(crate) fn objects(ended: &Ended) -> Vec<Value> {
     let schema =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/where.schema.json")).unwrap();
     let schema = jsonschema::validator_for(&serde_json::from_str(&schema).unwrap()).unwrap();

@@ -69,7 +69,7 @@ fn start(service: Service, settings: Settings) -> Result<Guard, InitError> {
             .build();
         let runtime = Runtime::start()?;
         providers.traces = traces(&settings, &resource, &runtime)?;
-        providers.logs = logs(&settings, &resource, &runtime)?;
+        providers.logs = logs(&settings, &resource, &runtime, service.baggage)?;
         providers.metrics = metrics(&settings, &resource, &runtime)?;
         tracer = providers.traces.as_ref().map(|p| BaggageTracer::new(p.tracer(SCOPE), service.baggage));
         activate(&settings, &providers, tracer.clone());
@@ -133,6 +133,7 @@ fn logs(
     s: &Settings,
     resource: &Resource,
     runtime: &Runtime,
+    pairs: &'static [(&'static str, &'static str)],
 ) -> Result<Option<SdkLoggerProvider>, InitError> {
     if !s.logs_to.any() {
         return Ok(None);
@@ -143,7 +144,7 @@ fn logs(
     let (worker, run) = Worker::new("logs", Arc::clone(&queue), sink, s.records.delay, s.records.timeout);
     runtime.spawn(run);
     let builder = SdkLoggerProvider::builder().with_resource(resource.clone());
-    Ok(Some(builder.with_log_processor(Records { queue, worker }).build()))
+    Ok(Some(builder.with_log_processor(Records { pairs, queue, worker }).build()))
 }
 
 fn metrics(

@@ -6,10 +6,10 @@ use journey::{Case, Outcome, Route, Verdict, Witness};
 
 use crate::{
     ask::{
-        AskError, Backend, Books, Places, Window,
+        AskError, Backend, Books, Places, Records, Standing, Window,
         ids::{self, NoId, Reading},
         lookup::{Finder, Lookup, Named},
-        now_ns,
+        now_ns, standing,
     },
     render::{Told, clean, json, next, status},
 };
@@ -70,6 +70,10 @@ impl<'a> Asker<'a> {
             Lookup::Several(candidates) => Ok(Answer::Several { asked, candidates }),
             Lookup::Nothing => {
                 let why = self.nothing(&readings);
+                let why = match self.on_record(&readings).await {
+                    Some(books) => format!("{why}. {books}"),
+                    None => why,
+                };
                 Ok(Answer::NotFound { asked, why })
             }
         }
@@ -115,6 +119,28 @@ impl<'a> Asker<'a> {
                 Vec::new()
             }
         }
+    }
+
+    /// What the services' books say of an order of which the store has no span: then its telemetry is lost, not the order.
+    async fn on_record(&self, readings: &[Reading]) -> Option<String> {
+        let orders = readings.iter().filter_map(Reading::order).collect::<Vec<_>>();
+        if !self.witnesses || orders.is_empty() {
+            return None;
+        }
+        let mut all = Books::new(self.places.clone()).ok()?.of(&orders).await;
+        let records = orders.iter().filter_map(|id| all.remove(id)).find(Records::know)?;
+        let states = records.seen().map(|(service, entry)| format!("{service} {}", entry.state));
+        let states = states.collect::<Vec<_>>().join(", ");
+        let now_ms = i64::try_from(now_ns() / 1_000_000).unwrap_or(i64::MAX);
+        let standing = match standing(&records, self.route, now_ms) {
+            Standing::Stopped { step, cause } => format!("stopped at {step}, {cause}"),
+            other => other.name().to_owned(),
+        };
+        let trace = records.trace().map(|id| format!(" of trace {id}")).unwrap_or_default();
+        Some(format!(
+            "The services' books know the order: {standing} ({states}). Its spans{trace} are missing, not the order: \
+             `waybill lost` counts it by the books"
+        ))
     }
 
     fn nothing(&self, readings: &[Reading]) -> String {

@@ -5,12 +5,27 @@ use serde_json::{Value, json};
 
 use super::{objects, plainly};
 use crate::{
-    customer::{Customer, PIZZA, SUSHI},
+    customer::{Customer, Ordered, PIZZA, SUSHI},
     harness::{Fleet, NOBODY_RIDES, eventually, http, run, waybill},
 };
 
+/// What is ordered in the naive pipeline while nobody rides for the old harbour, and what becomes of it.
+pub(crate) const ENDS: [((&str, &str), &str); 2] = [(SUSHI, "arrived"), (PIZZA, "stopped")];
+/// Arguments of `waybill up` for that.
+pub(crate) const NAIVE: [&str; 4] =
+    ["--env", NOBODY_RIDES, "--env", "delivery-assignment:WAYBILL_RESILIENCE=off"];
+
 /// What must be the same; findings name spans, whose order is the store's own.
 const SAME: [&str; 8] = ["subject", "traces", "outcome", "end", "stop", "alternative", "value", "sentence"];
+/// What `lost` must say alike.
+const SAME_LOST: [&str; 6] = [
+    "/outcomes",
+    "/stopped/0/step",
+    "/stopped/0/cause",
+    "/stopped/0/count",
+    "/stopped/0/owed",
+    "/reconciliation/traces",
+];
 
 /// Sends a trace of the embedded store to the other.
 async fn copy(store: &str, otlp: &str, trace: &str) {
@@ -36,45 +51,63 @@ async fn a_real_jaeger_gives_the_same_verdicts_for_every_form_of_id() {
         );
         return;
     };
-    let fleet =
-        Fleet::with(&["--env", NOBODY_RIDES, "--env", "delivery-assignment:WAYBILL_RESILIENCE=off"]).await;
+    let fleet = Fleet::with(&NAIVE).await;
     let (customer, store) = (Customer::of(&fleet).await, fleet.url("tracestore", "http"));
-    for (dish, outcome) in [(SUSHI, "arrived"), (PIZZA, "stopped")] {
+    for (dish, outcome) in ENDS {
         let order = customer.order(dish).await;
-        let here = eventually(&format!("{} {outcome}", order.id), || async {
-            let here = verdict(&store, &order.id).await?;
-            if here["outcome"] == outcome { Ok(here) } else { Err(here["sentence"].to_string()) }
+        settled(&store, &order.id, outcome).await;
+        copy(&store, &otlp, &order.trace_id).await;
+        same_for_every_id(&store, &query, &order).await;
+    }
+    same_losses(&store, &query).await;
+}
+
+/// Waits until `store` shows that the order has come to that.
+pub(crate) async fn settled(store: &str, id: &str, outcome: &str) {
+    eventually(&format!("{id} {outcome}"), || async {
+        let here = verdict(store, id).await?;
+        if here["outcome"] == outcome { Ok(()) } else { Err(here["sentence"].to_string()) }
+    })
+    .await;
+}
+
+/// `where` comes to say of the order in `query` what it says in `store`, by whatever id it is asked.
+pub(crate) async fn same_for_every_id(store: &str, query: &str, order: &Ordered) {
+    let payment = order_attribute(store, &order.trace_id, "payment.reference").await;
+    let uuid = uuid::Uuid::try_parse(&order.trace_id).unwrap().hyphenated().to_string();
+    let code = order.id.to_lowercase().replace('-', "");
+    for id in [order.id.clone(), code, payment, order.trace_id.clone(), uuid] {
+        eventually(&format!("{id} in Jaeger"), || async {
+            let here = verdict(store, &id).await?;
+            let there = verdict(query, &id).await?;
+            let states = |v: &Value| {
+                v["stamps"].as_array().map(|all| all.iter().map(|s| s["state"].clone()).collect::<Vec<_>>())
+            };
+            let differs = SAME.iter().find(|key| there[**key] != here[**key]);
+            match differs {
+                _ if there["found"] != true => Err(there["sentence"].to_string()),
+                Some(key) => Err(format!("{key} differs: {there:#}\n{here:#}")),
+                None if states(&there) != states(&here) => Err(format!("stamps differ: {there:#}\n{here:#}")),
+                None => Ok(()),
+            }
         })
         .await;
-        copy(&store, &otlp, &order.trace_id).await;
-        let payment = order_attribute(&store, &order.trace_id, "payment.reference").await;
-        let uuid = uuid::Uuid::try_parse(&order.trace_id).unwrap().hyphenated().to_string();
-        for id in [
-            order.id.clone(),
-            order.id.to_lowercase().replace('-', ""),
-            payment,
-            order.trace_id.clone(),
-            uuid,
-        ] {
-            let there = eventually(&format!("{id} in Jaeger"), || async {
-                let there = verdict(&query, &id).await?;
-                if there["found"] == true { Ok(there) } else { Err(there["sentence"].to_string()) }
-            })
-            .await;
-            for key in SAME {
-                assert_eq!(there[key], here[key], "{key} by {id}: {there:#}\n{here:#}");
+    }
+}
+
+/// `lost` comes to say of `query` what it says of `store`, by traces alone.
+pub(crate) async fn same_losses(store: &str, query: &str) {
+    eventually("the same is lost in both", || async {
+        let (here, there) = (lost(store).await, lost(query).await);
+        for key in SAME_LOST {
+            assert!(here.pointer(key).is_some(), "{key}: {here:#}");
+            if there.pointer(key) != here.pointer(key) {
+                return Err(format!("{key} differs: {there:#}\n{here:#}"));
             }
-            let states = |v: &Value| {
-                v["stamps"].as_array().unwrap().iter().map(|s| s["state"].clone()).collect::<Vec<_>>()
-            };
-            assert_eq!(states(&there), states(&here), "{id}");
         }
-    }
-    let (here, there) = (lost(&store).await, lost(&query).await);
-    for key in ["/outcomes", "/stopped/0/step", "/stopped/0/cause", "/reconciliation/traces"] {
-        assert!(here.pointer(key).is_some(), "{key}: {here:#}");
-        assert_eq!(there.pointer(key), here.pointer(key), "lost, {key}: {there:#}");
-    }
+        Ok(())
+    })
+    .await;
 }
 
 /// What `waybill lost` says of `store` by its traces alone.

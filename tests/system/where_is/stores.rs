@@ -108,6 +108,26 @@ async fn a_store_that_is_gone_or_is_none_ends_with_status_4_and_the_remedy() {
 }
 
 #[tokio::test]
+async fn an_order_of_which_the_store_has_no_span_is_told_from_the_books_and_not_called_lost() {
+    let (id, _) = delivered().await;
+    let empty = stubs::saying(StatusCode::OK, r#"{"data":[],"errors":null}"#).await;
+    let endpoints = shared().await.data().join("endpoints.json");
+    let books = ["--endpoints", endpoints.to_str().unwrap()];
+    let told = at(&empty, &id, &books).await;
+    assert_eq!(told.status.code(), Some(3), "{}{}", told.stdout, told.stderr);
+    let sentence = objects(&told)[0]["sentence"].as_str().unwrap().to_owned();
+    for words in ["books know the order: delivered", "payment-gateway charged", "missing, not the order"] {
+        assert!(sentence.contains(words), "{words}: {sentence}");
+    }
+    let alone = at(&empty, &id, &[&books[..], &["--no-witnesses"]].concat()).await;
+    let nobody = at(&empty, "0000-0000-0000", &books).await;
+    for ended in [alone, nobody] {
+        assert_eq!(ended.status.code(), Some(3), "{}{}", ended.stdout, ended.stderr);
+        assert!(!ended.stdout.contains("books"), "{}", ended.stdout);
+    }
+}
+
+#[tokio::test]
 async fn a_route_of_something_else_is_judged_and_a_bad_one_is_named_by_line_and_column() {
     let (id, store) = delivered().await;
     let folder = tempfile::tempdir().unwrap();

@@ -2,6 +2,8 @@
 
 use super::queue::Queue;
 use super::worker::Worker;
+use opentelemetry::baggage::BaggageExt as _;
+use opentelemetry::logs::LogRecord as _;
 use opentelemetry::{Context, InstrumentationScope};
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::logs::{LogProcessor, SdkLogRecord};
@@ -22,9 +24,10 @@ pub(crate) struct Spans {
     pub(crate) worker: Worker,
 }
 
-/// Takes log records.
+/// Takes log records; each bears the chosen baggage entries, as spans do.
 #[derive(Debug)]
 pub(crate) struct Records {
+    pub(crate) pairs: &'static [(&'static str, &'static str)],
     pub(crate) queue: Arc<Queue<Record>>,
     pub(crate) worker: Worker,
 }
@@ -53,7 +56,15 @@ impl SpanProcessor for Spans {
 
 impl LogProcessor for Records {
     fn emit(&self, record: &mut SdkLogRecord, scope: &InstrumentationScope) {
-        self.queue.push((record.clone(), scope.clone()));
+        let context = Context::current();
+        let mut record = record.clone();
+        for (entry, attribute) in self.pairs {
+            let own = || record.attributes_iter().any(|(key, _)| key.as_str() == *attribute);
+            if let Some(value) = context.baggage().get(entry).filter(|_| !own()) {
+                record.add_attribute(*attribute, value.as_str().to_owned());
+            }
+        }
+        self.queue.push((record, scope.clone()));
     }
 
     fn force_flush(&self) -> OTelSdkResult {

@@ -50,6 +50,7 @@ async fn with_nothing_set_all_three_signals_arrive_with_the_services_own_resourc
         assert_eq!(attribute(&created.attributes, "order.id").as_deref(), Some("o-1"));
         let log =
             receiver.logs().into_iter().find(|l| attribute(&l.attributes, "position").is_some()).unwrap();
+        assert_eq!(attribute(&log.attributes, "order.id").as_deref(), Some("o-1"), "as on spans");
         assert_eq!((log.trace_id, log.span_id), (span.trace_id, span.span_id));
         let get = |key| resource(&receiver, key).unwrap();
         assert_eq!([get("service.name"), get("service.version")], ["probe", "1.2.3"]);

@@ -1,4 +1,5 @@
-//! A line between two processes that can be cut without either noticing: bytes are simply not passed on any more.
+//! A line between two processes that can be cut without either noticing: bytes are simply not passed on any more; or at
+//! whose other end nobody is any more.
 
 // Two test binaries share this file, and neither uses all of it.
 #![allow(dead_code, reason = "shared between test binaries")]
@@ -31,6 +32,7 @@ pub(crate) struct Proxy {
 #[derive(Default)]
 struct State {
     cut: AtomicBool,
+    gone: AtomicBool,
     /// How often lines were stranded: those of an earlier era are.
     era: AtomicU32,
 }
@@ -63,9 +65,15 @@ impl Proxy {
         self.state.cut.store(true, Ordering::SeqCst);
     }
 
-    /// What was held back arrives.
+    /// From now on whoever connects is hung up on, and so is whoever is connected: the server is gone.
+    pub(crate) fn hang_up(&self) {
+        self.state.gone.store(true, Ordering::SeqCst);
+    }
+
+    /// What was held back arrives, and the server is there again.
     pub(crate) fn mend(&self) {
         self.state.cut.store(false, Ordering::SeqCst);
+        self.state.gone.store(false, Ordering::SeqCst);
     }
 
     /// Nothing ever arrives on a line that there is now, as behind a router that has forgotten it; new ones are as any.
@@ -76,6 +84,9 @@ impl Proxy {
 
 async fn accept(listener: TcpListener, target: SocketAddr, state: Arc<State>) {
     while let Ok((here, _)) = listener.accept().await {
+        if state.gone.load(Ordering::SeqCst) {
+            continue;
+        }
         let (state, era) = (state.clone(), state.era.load(Ordering::SeqCst));
         tokio::spawn(async move {
             state.open(era).await;
@@ -86,6 +97,7 @@ async fn accept(listener: TcpListener, target: SocketAddr, state: Arc<State>) {
             tokio::select! {
                 () = pass(from_here, to_there, &state, era) => {}
                 () = pass(from_there, to_here, &state, era) => {}
+                () = state.gone() => {}
             }
         });
     }
@@ -104,6 +116,13 @@ async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, state: &State, er
 // === impl State ===
 
 impl State {
+    /// Waits until the server is gone.
+    async fn gone(&self) {
+        while !self.gone.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Waits until something may pass on a line of that era.
     async fn open(&self, era: u32) {
         while self.cut.load(Ordering::SeqCst) || self.era.load(Ordering::SeqCst) != era {
