@@ -34,8 +34,8 @@ up-scale: ## The same on PostgreSQL, NATS, Elasticsearch and Kibana, two of each
 down: ## Stop the containers of `up`; their volumes stay
 	$(COMPOSE) --profile laptop --profile scale down $(ARGS)
 
-compose-test: ## Bring the containers up, kill the collector under load, count every order and span (needs Docker, Node, minutes)
-	tests/compose/run
+compose-test: ## Bring both profiles up, kill parts of them under load, count every order and span (ARGS=laptop or scale for one; needs Docker, Node, minutes)
+	tests/compose/run $(ARGS)
 
 load: ## Place orders at a running system (ARGS="--rate 50 --duration 30s")
 	$(CARGO) build --release --locked --bin waybill
