@@ -11,7 +11,10 @@ mod engines;
 mod harness;
 #[path = "../../services/chassis/tests/it/proxy.rs"]
 mod proxy;
+#[path = "../../services/chassis/tests/it/small.rs"]
+mod small;
 
+mod bad_input;
 mod browser;
 mod catalogue;
 mod dead_letters;

@@ -305,11 +305,28 @@ impl From<sqlx::Error> for Error {
             sqlx::Error::PoolTimedOut => {
                 Self::new(Kind::Unavailable, "the database is busy").typed("database-busy").source(e)
             }
+            _ if cannot_write(&e) => {
+                Self::new(Kind::Unavailable, "the database cannot write").typed("database-full").source(e)
+            }
             _ if is_away(&e) => {
                 Self::new(Kind::Unavailable, "the database is away").typed("database-away").source(e)
             }
             _ => Self::internal(e).typed("database"),
         }
+    }
+}
+
+/// The volume is full, or has failed or become read-only: once it is mended the same call may well succeed.
+fn cannot_write(e: &sqlx::Error) -> bool {
+    let code = e.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    match code.as_deref() {
+        // PostgreSQL, Appendix A: disk_full; io_error, which is also what a quota makes.
+        Some("53100" | "58030") => true,
+        // SQLite, "Result and Error Codes": the low byte is the primary code. READONLY, IOERR, FULL, CANTOPEN.
+        Some(code) if code.len() <= 4 => {
+            code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 8 | 10 | 13 | 14))
+        }
+        _ => false,
     }
 }
 

@@ -262,7 +262,7 @@ fn servers(url: &str) -> Result<Vec<ServerAddr>, String> {
 /// The text of the file that `NATS_CREDS` names.
 fn credentials(settings: &Settings) -> Option<String> {
     let path = settings.optional("NATS_CREDS")?;
-    let text = std::fs::read_to_string(path).map_err(|e| e.to_string());
+    let text = std::fs::read_to_string(path).map_err(|e| format!("{e}; name a .creds file"));
     let usable = |text: String| match ConnectOptions::with_credentials(&text) {
         Ok(_) => Ok(text),
         Err(e) => Err(format!("{e}; name a .creds file")),

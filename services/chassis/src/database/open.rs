@@ -133,7 +133,10 @@ impl Target {
     /// Makes sure that there is a database to speak to: SQLite's folder, PostgreSQL's server.
     pub(super) async fn reach(&self) -> Result<(), OpenError> {
         match self.engine {
-            Engine::Sqlite => self.folder().await,
+            Engine::Sqlite => {
+                self.folder().await?;
+                self.file().await
+            }
             Engine::Postgres => self.server().await,
         }
     }
@@ -145,6 +148,19 @@ impl Target {
             made.map_err(|source| OpenError::Folder { url: self.shown.clone(), source })?;
         }
         Ok(())
+    }
+
+    /// As for a server: a pool would try for ten seconds, and say only that it waited.
+    async fn file(&self) -> Result<(), OpenError> {
+        let opened = async {
+            let mut connection = AnyConnection::connect(&self.full).await?;
+            connection.execute("PRAGMA journal_mode=WAL").await?;
+            connection.close().await
+        };
+        match opened.await.map_err(|e| unusable(&e)) {
+            Err(Some(why)) => Err(OpenError::Refused { url: self.shown.clone(), why }),
+            _ => Ok(()),
+        }
     }
 
     /// A pool would only say that it waited in vain; one connection says why.
@@ -199,6 +215,21 @@ fn refusal(e: &sqlx::Error) -> (String, bool) {
     }
 }
 
+/// What SQLite said of its file, with the remedy; none where waiting may help.
+fn unusable(e: &sqlx::Error) -> Option<String> {
+    let code = e.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    // SQLite, "Result and Error Codes": the low byte is the primary code.
+    let remedy = match code.as_deref().and_then(|code| code.parse::<u32>().ok()).map(|code| code & 0xff) {
+        Some(5 | 6) => return None,
+        Some(8) => "name a file that may be written",
+        Some(10 | 13) => "is its volume full or damaged? free space on it",
+        Some(14) => "name a file in a folder that may be written",
+        Some(11 | 26) => "name another file, or restore this one from a backup",
+        _ => return Some(e.to_string()),
+    };
+    Some(format!("{e}; {remedy}"))
+}
+
 fn sync(settings: &Settings) -> &'static str {
     match settings.text("WAYBILL_DATABASE_SYNC", "full").as_str() {
         "normal" => "PRAGMA synchronous=NORMAL",
@@ -234,6 +265,16 @@ fn sqlite(size: u32, sync: &'static str) -> AnyPoolOptions {
                 Ok(())
             })
         })
+        .after_release(|connection, _| Box::pin(at_rest(connection)))
+}
+
+/// SQLite ends a transaction by itself where its volume is full (its documentation, "Response To Errors Within A
+/// Transaction"). The driver's `ROLLBACK` then fails, it counts the transaction as open for ever, and would refuse every later
+/// one on this connection: `false`, it is given up, and the next is a new one.
+async fn at_rest(connection: &mut AnyConnection) -> Result<bool, sqlx::Error> {
+    // The rollback of a transaction that was dropped comes before the answer.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
 }
 
 /// A connection is asked whether it lives when it comes back and when it has lain idle, and never for longer than a

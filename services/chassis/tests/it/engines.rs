@@ -133,11 +133,16 @@ impl Drop for Postgres {
 impl Nats {
     /// A new server with an empty store.
     pub(crate) fn start() -> Option<Self> {
+        Self::start_in(&std::env::temp_dir())
+    }
+
+    /// With its store below `folder`.
+    pub(crate) fn start_in(folder: &Path) -> Option<Self> {
         let Some(program) = nats_server() else {
             eprintln!("SKIPPED on NATS: no nats-server in NATS_SERVER or on PATH");
             return None;
         };
-        let folder = tempfile::Builder::new().prefix("waybill-nats-").tempdir().unwrap();
+        let folder = tempfile::Builder::new().prefix("waybill-nats-").tempdir_in(folder).unwrap();
         let mut this = Self { program, folder, port: free_port(), server: None };
         this.run();
         Some(this)
@@ -220,7 +225,7 @@ fn on_path() -> impl Iterator<Item = PathBuf> {
     std::env::split_paths(&path).collect::<Vec<_>>().into_iter()
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0)
 }
 

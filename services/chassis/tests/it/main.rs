@@ -1,6 +1,6 @@
 //! The chassis through its public face: services in process on free ports.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 mod book;
 mod broker;
@@ -9,9 +9,11 @@ mod contention;
 mod drain;
 mod edge;
 mod engines;
+mod full;
 mod grpc;
 mod outage;
 mod proxy;
 mod replicas;
+mod small;
 mod support;
 mod world;
