@@ -36,6 +36,8 @@ struct Servers {
     postgres: Option<(Postgres, Proxy)>,
     fleets: HashMap<PathBuf, usize>,
     nats: HashMap<PathBuf, (Nats, Proxy)>,
+    /// Fleets that use those of another, by their folders.
+    guests: HashMap<PathBuf, PathBuf>,
 }
 
 static SERVERS: LazyLock<Mutex<Servers>> = LazyLock::new(Mutex::default);
@@ -48,6 +50,7 @@ pub(crate) fn is(engine: &str) -> bool {
 /// For `--env`: the settings of a fleet whose files are in `data`.
 pub(crate) fn settings(data: &Path) -> Vec<String> {
     let mut servers = servers();
+    let data = &servers.guests.get(data).cloned().unwrap_or_else(|| data.to_owned());
     let mut settings = Vec::new();
     if is("postgres") {
         let urls = servers.databases(data);
@@ -59,6 +62,11 @@ pub(crate) fn settings(data: &Path) -> Vec<String> {
         settings.extend(SERVICES.map(|service| format!("{service}:NATS_URL={url}")));
     }
     settings
+}
+
+/// The fleet whose files are in `guest` will use the servers, databases and streams of the one in `host`.
+pub(crate) fn share(host: &Path, guest: &Path) {
+    servers().guests.insert(guest.to_owned(), host.to_owned());
 }
 
 /// What befalls the servers of a fleet in this round of a test that kills: each dies and comes back, or the lines to both are

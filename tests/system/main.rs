@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 mod backend;
+mod balancer;
 mod customer;
 #[path = "../../services/chassis/tests/it/engines.rs"]
 mod engines;
@@ -27,6 +28,7 @@ mod load;
 mod lost;
 mod one_order;
 mod open_search;
+mod replicas;
 mod settings;
 mod supervisor;
 mod telemetrygen;

@@ -56,7 +56,7 @@ fn now_ns() -> u64 {
 }
 
 /// All eight stamps, the delivery and its push are there.
-fn whole(trace: &Trace) -> Result<(), String> {
+pub(crate) fn whole(trace: &Trace) -> Result<(), String> {
     let journey = journey::stamps(trace, &Route::parse(contracts::ROUTE).unwrap(), now_ns());
     if let Some(bad) = journey.stamps.iter().find(|s| s.state != State::Done) {
         return Err(format!("{bad:?}"));

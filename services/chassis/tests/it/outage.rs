@@ -4,7 +4,8 @@
 use std::time::{Duration, Instant};
 
 use axum::{Router, routing::post};
-use chassis::{App, Database, Error, RunError, Running, Settings, Start};
+use chassis::{App, Database, Error, RunError, Running, Settings, Start, Traced};
+use futures::future::join_all;
 
 use crate::{
     engines::Postgres,
@@ -103,19 +104,44 @@ async fn a_partition_to_the_server_makes_503_in_time_and_is_over_when_it_is_over
     becomes(&running, "/note", 200).await;
 }
 
+/// `POST /slow` takes a connection for a while.
+fn slow(start: &Start) -> App {
+    let database = start.database.clone();
+    let look = move || {
+        let database = database.clone();
+        async move {
+            let look = sqlx::query("SELECT 1 FROM pg_sleep(0.3)").execute(database.read());
+            look.traced("SELECT").await.map(drop).map_err(Error::from)
+        }
+    };
+    App::new().http(Router::new().route("/slow", post(look)))
+}
+
+async fn sixteen(running: &Running) -> Vec<u16> {
+    let client = reqwest::Client::new();
+    let one = || async {
+        let reply =
+            client.post(format!("{}/slow", running.url)).timeout(Duration::from_secs(20)).send().await;
+        reply.map_or(0, |reply| reply.status().as_u16())
+    };
+    join_all((0..16).map(|_| one())).await
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_a_partition_has_swallowed_do_not_keep_their_places_in_the_pool() {
     let Some(server) = Postgres::start() else { return };
     let proxy = Proxy::to(server.address());
     let url = server.create("strand").replace(&server.address().to_string(), &proxy.address.to_string());
-    let running = start(service("a", notes), on(&url)).await;
-    assert_eq!(status(&running, "/note").await, 200);
-    proxy.strand();
-    // Each of these takes a connection that never answers any more, if there is one.
-    futures::future::join_all((0..16).map(|_| status(&running, "/note"))).await;
-    becomes(&running, "/note", 200).await;
+    let running = start(service("a", slow), on(&url)).await;
+    assert_eq!(sixteen(&running).await, [200; 16]);
+    // All connections of the pool are in use, and lead nowhere from now on.
+    let cut = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        proxy.strand();
+    };
+    assert!(tokio::join!(sixteen(&running), cut).0.contains(&503));
     let begun = Instant::now();
-    let all = futures::future::join_all((0..16).map(|_| status(&running, "/note"))).await;
-    assert_eq!(all, [200; 16]);
-    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    while sixteen(&running).await != [200; 16] {
+        assert!(begun.elapsed() < Duration::from_secs(20), "places in the pool are lost");
+    }
 }
