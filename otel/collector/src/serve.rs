@@ -26,6 +26,10 @@ const MAX_CONNECTIONS: usize = 4096;
 /// How HTTP/2 announces itself; no HTTP/1 method begins so.
 const HTTP2_PREFACE: &[u8] = b"PRI";
 
+/// What one is told who speaks plain HTTP where TLS is spoken: word for word as the official collector says it.
+const PLAIN_HTTP: &[u8] =
+    b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+
 /// Answers one request.
 pub(crate) trait Handler<B>: Clone + Send + Sync + 'static {
     /// The answer's future.
@@ -206,6 +210,11 @@ async fn open(stream: TcpStream, tls: Option<TlsAcceptor>) -> std::io::Result<Op
         let http2 = speaks_http2(&stream).await?;
         return Ok(Opened::Plain(stream, http2));
     };
+    if speaks_plain_http(&stream).await? {
+        stream.writable().await?;
+        stream.try_write(PLAIN_HTTP)?;
+        return Err(std::io::Error::other("plain HTTP came in where TLS is spoken"));
+    }
     let stream = tls.accept(stream).await?;
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     Ok(Opened::Secured(Box::new(stream), http2))
@@ -251,6 +260,21 @@ async fn answer<B>(
             _ = stopped.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
         }
         let _ = connection.await;
+    }
+}
+
+/// Whether the first bytes are a request instead of a TLS record, which begins with 22; Go's `net/http` looks at as many.
+async fn speaks_plain_http(stream: &TcpStream) -> std::io::Result<bool> {
+    let mut first = [0; 5];
+    loop {
+        let seen = stream.peek(&mut first).await?;
+        if seen == 0 || !first[0].is_ascii_uppercase() {
+            return Ok(false);
+        }
+        if seen == first.len() {
+            return Ok([b"GET /", b"HEAD ", b"POST ", b"PUT /", b"OPTIO"].contains(&&first));
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 

@@ -65,6 +65,10 @@ impl Side {
         format!("127.0.0.1:{}", self.ports[port])
     }
 
+    pub(crate) fn port(&self, port: &str) -> u16 {
+        self.ports[port]
+    }
+
     pub(crate) async fn traces(&self) -> TraceServiceClient<Channel> {
         let client = TraceServiceClient::connect(self.url("grpc", "")).await.unwrap();
         client.max_encoding_message_size(usize::MAX)
@@ -123,8 +127,8 @@ impl Both {
     async fn healthy(&mut self) {
         let health = self.real.url("health", "/");
         while !reqwest::get(&health).await.is_ok_and(|answer| answer.status().is_success()) {
-            let log = || std::fs::read_to_string(self.folder.path().join("official.log")).unwrap();
-            assert!(self.child.try_wait().unwrap().is_none(), "the official collector ended: {}", log());
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none(), "the official collector ended: {}", self.official_log());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -135,6 +139,11 @@ impl Both {
         self.child.wait().unwrap();
         self.child = self.program.spawn().unwrap();
         self.healthy().await;
+    }
+
+    /// What the official one has said.
+    pub(crate) fn official_log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("official.log")).unwrap()
     }
 
     pub(crate) fn sides(&self) -> [&Side; 2] {

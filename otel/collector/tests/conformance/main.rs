@@ -8,6 +8,8 @@
 
 #[path = "../it/generated.rs"]
 mod generated;
+#[path = "../it/papers.rs"]
+mod papers;
 #[path = "../it/rig.rs"]
 #[allow(dead_code, reason = "shared with the other tests, which use the rest")]
 mod rig;
@@ -17,4 +19,5 @@ mod both;
 mod pressure;
 mod sampling;
 mod scrapes;
+mod secure;
 mod traffic;

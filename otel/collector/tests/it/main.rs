@@ -8,6 +8,7 @@ mod configuration;
 mod durability;
 mod forward;
 mod generated;
+mod papers;
 mod prometheus;
 mod properties;
 mod rig;

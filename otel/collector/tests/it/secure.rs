@@ -1,48 +1,11 @@
 //! TLS on the way in and on the way out.
 
-use std::path::{Path, PathBuf};
-
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
 
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 
+use crate::papers::{Papers, shown};
 use crate::rig::{Backend, Rig, eventually, spans, to_backend};
-
-/// An authority, and a certificate of `localhost` with its key, as files.
-struct Papers {
-    folder: tempfile::TempDir,
-    authority: String,
-}
-
-impl Papers {
-    fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, "authority of the tests");
-        let key = KeyPair::generate().unwrap();
-        let authority = params.self_signed(&key).unwrap().pem();
-        let issuer = Issuer::new(params, key);
-        let key = KeyPair::generate().unwrap();
-        let own =
-            CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        for (file, text) in
-            [("ca.pem", &authority), ("own.pem", &own.pem()), ("own.key", &key.serialize_pem())]
-        {
-            std::fs::write(folder.path().join(file), text).unwrap();
-        }
-        Self { folder, authority }
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-}
-
-fn shown(path: &Path) -> String {
-    path.display().to_string()
-}
 
 /// A collector that listens with TLS; with `client_ca` it wants a certificate of its clients as well.
 async fn listening(papers: &Papers, backend: &Backend, client_ca: bool) -> Rig {
