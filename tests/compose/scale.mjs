@@ -5,7 +5,7 @@
 // usage: node scale.mjs DOCKER WAYBILL -f compose.yaml ...
 import { setTimeout as pause } from 'node:timers/promises';
 
-import { SERVICES, address, compose, costs, counted, eventually, get, holds, load, main, replicas, say, signal, silence, start, stored, tell, where } from './stack.mjs';
+import { SERVICES, address, compose, copied, costs, eventually, get, holds, load, main, replicas, say, signal, silence, start, stored, tell, where } from './stack.mjs';
 
 const DOOR = 'scale-mobile-app';
 const REPLICATED = SERVICES.filter((s) => s !== 'mobile-app').map((s) => `scale-${s}`);
@@ -59,6 +59,8 @@ main('scale', async () => {
   const order = trace.spans.flatMap((span) => span.tags).find((tag) => tag.key === 'order.id').value;
   const found = (await (await get(`${jaeger()}/api/traces?service=mobile-app&lookback=1h&limit=20&tags=${encodeURIComponent(JSON.stringify({ 'order.id': order }))}`)).json()).data;
   holds(`${order} is found by its number`, found.some((t) => t.traceID === refunded));
+  // Standing in for Elasticsearch: the file that the first tier writes.
+  holds('its log lines left the first tier', copied('collector-routing', '/data/logs.json').includes(refunded));
   const verdict = where(order, jaeger());
   holds(`waybill where: ${verdict.sentence}`, verdict.sentence.includes('was refunded'));
 

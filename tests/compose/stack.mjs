@@ -17,6 +17,8 @@ export const address = (service, port) => `http://${compose('port', service, Str
 /** The ids of a service's containers, one for each replica. */
 export const replicas = (service) => compose('ps', '-q', service).split('\n').filter(Boolean);
 export const signal = (container, name) => run('kill', '--signal', name, container);
+/** A file of a container, as the tar archive that Docker makes of it. */
+export const copied = (service, path) => execFileSync(docker, ['cp', `${replicas(service)[0]}:${path}`, '-'], { maxBuffer: 1 << 30, stdio: ['ignore', 'pipe', 'ignore'] });
 export const start = (container) => run('start', container);
 
 export function holds(what, is) {

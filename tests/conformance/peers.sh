@@ -94,6 +94,12 @@ provide_opensearch() {
   export OPENSEARCH_URL=http://127.0.0.1:$port
 }
 
+provide_opensearch_program() {
+  find_peer opensearch || return 1
+  version="OpenSearch $version"
+  export OPENSEARCH_HOME=$path
+}
+
 # The programs only: the tests start them as often as they like.
 provide_otelcol() {
   find_peer otelcol || return 1
@@ -117,4 +123,22 @@ provide_node() {
   find_peer node || return 1
   version="OpenTelemetry SDK for Node.js $version"
   export COURIER_DESK=$path/desk.js
+}
+
+# The engine that answers, or one of our own with nothing in it: images and volumes stay out of everyone else's.
+provide_docker() {
+  local data=${WAYBILL_PEERS:-${XDG_CACHE_HOME:-$HOME/.cache}/waybill/peers}/docker/data
+  if ! "${DOCKER:-docker}" info >/dev/null 2>&1 && [ "$(id -u)" -eq 0 ] && command -v dockerd >/dev/null; then
+    local socket=$work/docker.sock
+    mkdir -p "$data"
+    dockerd --data-root "$data" --exec-root "$work/docker" --pidfile "$work/docker.pid" -H "unix://$socket" >"$work/dockerd.log" 2>&1 &
+    started+=($!)
+    for _ in $(seq 60); do
+      DOCKER_HOST=unix://$socket "${DOCKER:-docker}" info >/dev/null 2>&1 && { export DOCKER_HOST=unix://$socket; break; }
+      sleep 0.5
+    done
+  fi
+  find_peer docker || return 1
+  version="Docker $version"
+  export DOCKER=$path
 }
