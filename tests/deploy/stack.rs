@@ -203,3 +203,21 @@ fn both_collector_tiers_know_each_other_and_the_first_samples_nothing() {
         }
     }
 }
+
+#[test]
+fn what_stands_in_for_the_first_tier_differs_in_two_exporters_and_their_filters_alone() {
+    let real = yaml("deploy/collector/routing.yaml");
+    let mut standin = yaml("tests/compose/standin/routing.yaml");
+    standin["processors"].as_object_mut().unwrap().retain(|name, _| !name.starts_with("filter/"));
+    for part in ["/receivers", "/processors", "/extensions", "/exporters/prometheus", "/service/telemetry"] {
+        assert!(real.pointer(part).is_some(), "{part}");
+        assert_eq!(standin.pointer(part), real.pointer(part), "{part}");
+    }
+    let queue = real.pointer("/exporters/loadbalancing/protocol/otlp").unwrap();
+    for exporter in ["otlp_grpc~11", "otlp_grpc~12"] {
+        for key in ["retry_on_failure", "sending_queue", "timeout"] {
+            let theirs = standin.pointer(&format!("/exporters/{exporter}/{key}")).unwrap();
+            assert_eq!(theirs, &queue[key], "{exporter}: {key}");
+        }
+    }
+}
