@@ -10,6 +10,11 @@ pub(crate) enum AskError {
         "no trace store answers at {url}: {cause}. Start one (`waybill up`), or say where it is with --jaeger URL or WAYBILL_JAEGER_URL"
     )]
     Unreachable { url: String, cause: String },
+    /// Its certificate is of nobody who is trusted, or of somebody else.
+    #[error(
+        "{url} shows a certificate that is not trusted: {cause}. Name the authority it is of with --ca-file FILE (PEM), and the server as its certificate does"
+    )]
+    Untrusted { url: String, cause: String },
     /// Something answers, but it is no Jaeger.
     #[error(
         "{url} answers, but not as a Jaeger query API does: {cause}. Give the base URL of the Jaeger UI, base path included, with --jaeger URL"

@@ -40,7 +40,7 @@ pub(super) struct Answer {
 
 impl Http {
     pub(super) fn new(options: Options) -> Result<Self, AskError> {
-        let client = Client::builder(TokioExecutor::new()).build(connector(options.tls)?);
+        let client = Client::builder(TokioExecutor::new()).build(connector(&options)?);
         Ok(Self { client, options })
     }
 
@@ -104,6 +104,9 @@ impl Http {
     }
 
     fn unreachable(&self, error: &(dyn Error + 'static)) -> AskError {
+        if let Some(cause) = distrust(error) {
+            return AskError::Untrusted { url: self.options.url.clone(), cause };
+        }
         AskError::Unreachable { url: self.options.url.clone(), cause: innermost(error) }
     }
 
@@ -113,12 +116,20 @@ impl Http {
     }
 }
 
-fn connector(tls: bool) -> Result<HttpsConnector<HttpConnector>, AskError> {
+fn connector(options: &Options) -> Result<HttpsConnector<HttpConnector>, AskError> {
     let mut roots = rustls::RootCertStore::empty();
-    if tls {
+    match &options.authorities {
+        Some(authorities) => {
+            for authority in authorities {
+                roots.add(authority.clone()).map_err(|e| AskError::Settings(format!("--ca-file: {e}")))?;
+            }
+        }
         // Reading the system's certificates takes some milliseconds: only where they are needed. SSL_CERT_FILE and
         // SSL_CERT_DIR name others.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        None if options.tls => {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+        None => {}
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
@@ -135,6 +146,18 @@ fn connector(tls: bool) -> Result<HttpsConnector<HttpConnector>, AskError> {
         .https_or_http()
         .enable_http1()
         .wrap_connector(plain))
+}
+
+/// What is wrong with the server's certificate, if that is what is wrong.
+fn distrust(error: &(dyn Error + 'static)) -> Option<String> {
+    if let Some(rustls::Error::InvalidCertificate(why)) = error.downcast_ref() {
+        return Some(why.to_string());
+    }
+    // What an I/O error is made of is not its source.
+    match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        Some(within) => distrust(within),
+        None => distrust(error.source()?),
+    }
 }
 
 fn innermost(error: &(dyn Error + 'static)) -> String {

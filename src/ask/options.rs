@@ -2,6 +2,7 @@
 
 use std::{fs, path::PathBuf, time::Duration};
 
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 use url::Url;
 
 use super::{AskError, Places};
@@ -20,6 +21,9 @@ pub(crate) struct BackendArgs {
     /// [default: data/endpoints.json, when it is there and --jaeger is not given]
     #[arg(long, value_name = "FILE")]
     endpoints: Option<PathBuf>,
+    /// PEM file with the authorities that its certificate may be of [default: the system's, or those of SSL_CERT_FILE]
+    #[arg(long, value_name = "FILE", env = "WAYBILL_JAEGER_CA_FILE")]
+    ca_file: Option<PathBuf>,
     /// File with a bearer token for it
     #[arg(long, value_name = "FILE", env = "WAYBILL_JAEGER_TOKEN_FILE", conflicts_with = "user")]
     token_file: Option<PathBuf>,
@@ -40,6 +44,8 @@ pub(super) struct Options {
     /// Without credentials, query and trailing slash.
     pub(super) url: String,
     pub(super) tls: bool,
+    /// The only authorities that are trusted; none: those of the system.
+    pub(super) authorities: Option<Vec<CertificateDer<'static>>>,
     /// Value of the `authorization` header.
     pub(super) authorization: Option<http::HeaderValue>,
     pub(super) timeout: Duration,
@@ -55,6 +61,7 @@ impl BackendArgs {
         Self {
             jaeger: Some(url.to_owned()),
             endpoints: None,
+            ca_file: None,
             token_file: None,
             user: None,
             timeout,
@@ -81,6 +88,7 @@ impl BackendArgs {
             return Err(bad("only http:// and https:// URLs are asked"));
         }
         let authorization = self.authorization(&url)?;
+        let authorities = self.authorities()?;
         let _ = (url.set_username(""), url.set_password(None));
         url.set_query(None);
         url.set_fragment(None);
@@ -88,9 +96,23 @@ impl BackendArgs {
             tls: url.scheme() == "https",
             url: base(url.as_str()).to_owned(),
             authorization,
+            authorities,
             timeout: self.timeout,
             max_answer_mib: self.max_answer,
         })
+    }
+
+    fn authorities(&self) -> Result<Option<Vec<CertificateDer<'static>>>, AskError> {
+        let Some(file) = &self.ca_file else { return Ok(None) };
+        let bad =
+            |why: &dyn std::fmt::Display| AskError::Settings(format!("--ca-file {}: {why}", file.display()));
+        let pem = fs::read(file).map_err(|e| bad(&e))?;
+        let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+        match found {
+            Ok(found) if found.is_empty() => Err(bad(&"there is no certificate in it; a PEM file is wanted")),
+            Ok(found) => Ok(Some(found)),
+            Err(e) => Err(bad(&e)),
+        }
     }
 
     fn authorization(&self, url: &Url) -> Result<Option<http::HeaderValue>, AskError> {

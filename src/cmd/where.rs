@@ -36,6 +36,7 @@ Examples:
   waybill where 7f3k9qzdxm42 --watch
   waybill where http://127.0.0.1:16686/trace/aff07316eb4741a4bda026daf260ad0b
   waybill where WB-7F3K-9QZD-XM42 --jaeger https://jaeger.example/base --token-file token
+  waybill where 7F3K-9QZD-XM42 --jaeger https://jaeger.internal --ca-file our-authority.pem
   grep ERROR service.log | waybill where - --json | jq -r .sentence
 
 Exit status: 0 arrived, or refunded   1 stopped   2 wrong usage, or an id that means several orders   3 not found, or a cart

@@ -2,6 +2,7 @@
 
 mod forms;
 pub(crate) mod real_jaeger;
+mod secure;
 mod stores;
 mod stubs;
 mod verdicts;
