@@ -251,10 +251,14 @@ impl<'a> Question<'_, 'a> {
             ground.findings.push(self.of_span(promised.node, says, Weight::Supporting));
         }
         ground.findings.push(self.absence(&receiver, since, receives));
+        // What a broker has taken over the sender has sent: only the receiver could tell more, or whoever comes after it.
+        let left =
+            self.look.handoffs.iter().any(|h| h.fate == Fate::Promised && h.node.span.kind == Kind::Client);
         let unsure = match failed {
             // The sender tells what went wrong: only when both are in doubt may a later try have gone well.
             Some(_) => sends == Word::Lossy && !receives.is_good(),
             None if sender.is_empty() => !receives.is_good(),
+            None if left => !receives.is_good() && !self.next_would_show(due),
             None => !receives.is_good() && !sends.is_good(),
         };
         if unsure {

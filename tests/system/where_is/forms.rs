@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use journey::Trace;
 use serde_json::Value;
 
 use super::{ask, objects, plainly};
@@ -24,7 +25,10 @@ async fn known(fleet: &Fleet) -> Known {
     let seen = trace(fleet, &order.trace_id, |trace| {
         let told =
             trace.spans.iter().any(|s| s.service == "notification" && s.name == "process order.delivered");
-        told.then_some(()).ok_or("not told yet".into())
+        // Services send their spans each in their own time.
+        let references = references(trace);
+        let all = told && references.iter().map(|r| partner(r)).collect::<BTreeSet<_>>().len() >= 4;
+        all.then_some(()).ok_or_else(|| format!("not all told yet: {references:?}"))
     });
     let seen = seen.await;
     let look = customer.ask(reqwest::Method::GET, &format!("/orders/{}", order.id), None).await;
@@ -56,12 +60,18 @@ async fn known(fleet: &Fleet) -> Known {
             ),
         ),
     ];
-    let references = seen.spans.iter().filter_map(|s| s.attributes.get("partner.reference")).cloned();
-    let references: BTreeSet<String> = references.collect();
-    let prefixes: BTreeSet<_> = references.iter().map(|r| r.split('_').next().unwrap().to_owned()).collect();
-    assert!(prefixes.len() >= 4, "a reference of each of the four partners: {references:?}");
-    ids.extend(references.into_iter().map(|r| ("partner's reference", r)));
+    ids.extend(references(&seen).into_iter().map(|r| ("partner's reference", r)));
     Known { order: id, ids }
+}
+
+/// What the four partners know it by.
+fn references(trace: &Trace) -> BTreeSet<String> {
+    trace.spans.iter().filter_map(|s| s.attributes.get("partner.reference")).cloned().collect()
+}
+
+/// The word before the number says whose it is.
+fn partner(reference: &str) -> &str {
+    reference.split('_').next().unwrap_or_default()
 }
 
 #[tokio::test]

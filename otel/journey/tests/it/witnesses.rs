@@ -89,6 +89,13 @@ fn what_a_broker_answers_shows_nothing_of_the_receiver() {
     let verdict = asked.verdict(&[]);
     assert_eq!(stop(&verdict), Some(("delivery-assignment", Phase::NotReceived, Some("not_received"))));
     assert_eq!(verdict.outcome, Outcome::Stopped);
+    // It is heard of nowhere, while its sender is: it is dead or mute, and the message waits or is done.
+    let asked = asked.heard(&["mobile-app"]);
+    assert_eq!(asked.verdict(&[]).outcome, Outcome::Undecided);
+    assert_eq!(asked.verdict(&[done("delivery-assignment")]).stop.map(|s| s.step), Some("tracking".into()));
+    // What it would have called is heard of, and has nothing of this order.
+    let verdict = asked.heard(&["mobile-app", "restaurant-orders", "tracking"]).verdict(&[]);
+    assert_eq!(verdict.outcome, Outcome::Stopped);
 }
 
 #[test]
