@@ -123,10 +123,14 @@ impl Stage<'_> {
     }
 
     fn footprint(&self) -> anyhow::Result<()> {
-        let mib = self.fleet.resident_bytes() / (1 << 20);
+        let (memory, mib) = (self.fleet.memory(), 1 << 20);
         let count = self.fleet.plan().parts.len() + 1;
         term::say("")?;
-        Ok(term::say(&term::dim(&format!("{count} processes hold {mib} MiB of memory together")))?)
+        Ok(term::say(&term::dim(&format!(
+            "{count} processes hold {} MiB of memory together ({} MiB if the program they share is counted for each)",
+            memory.held / mib,
+            memory.resident / mib
+        )))?)
     }
 
     async fn order(&self, (restaurant, sku, quantity): (&str, &str, u32)) -> anyhow::Result<(String, Meal)> {

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs, io,
+    ops::Add,
     path::PathBuf,
     sync::{Mutex, PoisonError},
 };
@@ -88,13 +89,33 @@ impl Entry {
     }
 }
 
-/// Resident memory of process `pid` in bytes, 0 when it is gone or the system has no `/proc`.
-pub(crate) fn resident_bytes(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let kib = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .and_then(|rest| rest.trim().strip_suffix(" kB"))
-        .and_then(|n| n.trim().parse::<u64>().ok());
-    kib.unwrap_or(0) * 1024
+/// What processes hold of the machine's memory, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Memory {
+    /// Each page counted once, however many processes share it (the sum of their `Pss`).
+    pub(crate) held: u64,
+    /// Shared pages, such as the program's own, counted for each process (the sum of their `Rss`).
+    pub(crate) resident: u64,
+}
+
+// === impl Memory ===
+
+impl Memory {
+    /// Of process `pid`; nothing when it is gone or the system has no `/proc/PID/smaps_rollup` (proc(5)).
+    pub(crate) fn of(pid: u32) -> Self {
+        let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+        let bytes = |key: &str| {
+            let kib = text.lines().find_map(|line| line.strip_prefix(key)?.trim().strip_suffix(" kB"));
+            kib.and_then(|n| n.trim().parse::<u64>().ok()).unwrap_or(0) * 1024
+        };
+        Self { held: bytes("Pss:"), resident: bytes("Rss:") }
+    }
+}
+
+impl Add for Memory {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { held: self.held + other.held, resident: self.resident + other.resident }
+    }
 }

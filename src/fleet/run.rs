@@ -1,6 +1,7 @@
 //! The running fleet: each part has a keeper that starts it, restarts it when it dies, and stops it when told.
 
 use std::{
+    ops::Add,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -14,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     child,
-    endpoints::{Endpoints, resident_bytes},
+    endpoints::{Endpoints, Memory},
     environment::Environment,
     journal::Journal,
     parts::Part,
@@ -153,10 +154,9 @@ impl Fleet {
         self.endpoints.pid(part)
     }
 
-    /// Resident memory of all processes, this one included, in bytes.
-    pub(crate) fn resident_bytes(&self) -> u64 {
-        let children: u64 = self.endpoints.pids().into_iter().map(resident_bytes).sum();
-        children + resident_bytes(std::process::id())
+    /// Memory of all processes, this one included.
+    pub(crate) fn memory(&self) -> Memory {
+        self.endpoints.pids().into_iter().map(Memory::of).fold(Memory::of(std::process::id()), Add::add)
     }
 
     /// Stops all parts: front door, services, partners, collector, trace store. Each stage is bounded; when
