@@ -103,25 +103,38 @@ impl Placing {
 
     /// Takes up orders under way that have not moved for so long and that nobody here is placing.
     async fn take_up(&self, unmoved: Duration) -> Result<(), Error> {
-        let mut found = Vec::new();
         for Entry { order_id, .. } in self.book.under_way(unmoved).await? {
             let Some(at_work) = self.at_work.begin(&order_id) else { continue };
-            // It may have come to its end between the look and now; nobody moves it any more.
-            let entry = self.book.find(&order_id).await?;
-            if entry.is_under_way() {
-                found.push((entry, self.carts.of_order(&order_id).await?, at_work));
+            match self.look_up(&order_id).await {
+                Ok(Some((entry, cart))) => self.resume_one(entry, cart, at_work),
+                Ok(None) => {}
+                // It holds up no other, and is looked for again.
+                Err(error) => {
+                    let causes = Error::from(error).causes();
+                    tracing::error!(order.id = order_id, causes, "an order under way cannot be taken up");
+                }
             }
-        }
-        for (entry, cart, at_work) in found {
-            let mut scope = telemetry::context::root().with_baggage(keys::ORDER_ID, entry.order_id.clone());
-            if !entry.synthetic.is_empty() {
-                scope = scope.with_baggage(keys::SYNTHETIC, entry.synthetic.clone());
-            }
-            let _entered = scope.with_parent(&entry.context()).enter();
-            let span = tracing::info_span!("order.resume", order.stage = entry.stage);
-            drop(span.in_scope(|| self.go_on(entry, cart, Some(at_work))));
         }
         Ok(())
+    }
+
+    /// The order as it is now that nobody moves it any more: it may have come to its end since it was found.
+    async fn look_up(&self, order_id: &str) -> Result<Option<(Entry, StoredCart)>, FrontError> {
+        let entry = self.book.find(order_id).await?;
+        if !entry.is_under_way() {
+            return Ok(None);
+        }
+        Ok(Some((entry, self.carts.of_order(order_id).await?)))
+    }
+
+    fn resume_one(&self, entry: Entry, cart: StoredCart, at_work: Placed) {
+        let mut scope = telemetry::context::root().with_baggage(keys::ORDER_ID, entry.order_id.clone());
+        if !entry.synthetic.is_empty() {
+            scope = scope.with_baggage(keys::SYNTHETIC, entry.synthetic.clone());
+        }
+        let _entered = scope.with_parent(&entry.context()).enter();
+        let span = tracing::info_span!("order.resume", order.stage = entry.stage);
+        drop(span.in_scope(|| self.go_on(entry, cart, Some(at_work))));
     }
 
     async fn place(self, mut entry: Entry, cart: StoredCart) -> Result<(), FrontError> {
