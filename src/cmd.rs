@@ -9,6 +9,7 @@ mod incident;
 mod load;
 mod lost;
 pub(crate) mod partners;
+mod report;
 pub(crate) mod service;
 mod stop;
 pub(crate) mod tracestore;

@@ -5,13 +5,8 @@ use std::{process::ExitCode, time::Duration};
 use indicatif::ProgressBar;
 use journey::Route;
 
-use crate::{
-    ask::{Backend, BackendArgs, Books, Window},
-    doctor,
-    failure::FAILED,
-    render::Look,
-    runtime, term,
-};
+use super::report::ReportArgs;
+use crate::{ask::Window, doctor, failure::FAILED, runtime, term};
 
 /// Say whether the telemetry itself is sound: dropped context, silence, clocks, drops, odd settings
 #[derive(Debug, clap::Args)]
@@ -35,14 +30,8 @@ pub(crate) struct Args {
     /// Most traces that are looked at of each service
     #[arg(long, value_name = "N", default_value_t = 100)]
     traces: usize,
-    /// For programs: one JSON object (docs/doctor.md), with every setting in force
-    #[arg(long)]
-    json: bool,
-    /// Without colour and signs
-    #[arg(long, conflicts_with = "json")]
-    plain: bool,
     #[command(flatten)]
-    backend: BackendArgs,
+    report: ReportArgs,
 }
 
 // === impl Args ===
@@ -52,19 +41,18 @@ impl Args {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let route = Route::parse(contracts::ROUTE)?;
         runtime::run(async {
-            let backend = Backend::connect(&self.backend).await?;
-            let books = Books::new(self.backend.places()?)?;
+            let (backend, books) = self.report.sources().await?;
             let progress =
                 ProgressBar::new_spinner().with_message("looking at traces, counters and settings");
             progress.enable_steady_tick(Duration::from_millis(120));
             let window = Window::last(self.since);
             let report = doctor::examine(&backend, &route, &books, window, self.traces).await?;
             progress.finish_and_clear();
-            if self.json {
+            if self.report.json {
                 term::say(&doctor::json(&report, &backend).to_string())?;
             } else {
                 let since = humantime::format_duration(self.since).to_string();
-                for line in doctor::lines(&report, &backend, Look::of_stdout(self.plain), &since) {
+                for line in doctor::lines(&report, &backend, self.report.look(), &since) {
                     term::say(&line)?;
                 }
             }

@@ -10,11 +10,11 @@ use chassis::bus::DeadLetterBox;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use journey::Route;
 
+use super::report::ReportArgs;
 use crate::{
-    ask::{AskError, Backend, BackendArgs, Books, NatsArgs, Window},
+    ask::{AskError, Backend, Books, NatsArgs, Window},
     failure::{FAILED, Usage},
     lost::{self, Survey, Sweep, Wanted},
-    render::Look,
     runtime, term,
 };
 
@@ -60,14 +60,8 @@ pub(crate) struct Args {
     /// Judge by traces alone: ask no service for its book, and NATS for no dead letters
     #[arg(long, conflicts_with = "nats")]
     no_books: bool,
-    /// For programs: one JSON object on a line (docs/lost.md)
-    #[arg(long)]
-    json: bool,
-    /// Without colour and signs
-    #[arg(long, conflicts_with = "json")]
-    plain: bool,
     #[command(flatten)]
-    backend: BackendArgs,
+    report: ReportArgs,
     #[command(flatten)]
     nats: NatsArgs,
 }
@@ -91,8 +85,8 @@ impl Args {
         self.check(&route)?;
         let dead_letters = if self.no_books { None } else { self.nats.dead_letters()? };
         runtime::run(async {
-            let backend = Backend::connect(&self.backend).await?;
-            let books = if self.no_books { None } else { Some(Books::new(self.backend.places()?)?) };
+            let (backend, books) = self.report.sources().await?;
+            let books = (!self.no_books).then_some(books);
             let sources = Sources { backend, route, books, dead_letters };
             if self.watch { self.again_and_again(&sources).await } else { self.once(&sources).await }
         })
@@ -125,7 +119,7 @@ impl Args {
     }
 
     async fn again_and_again(&self, sources: &Sources) -> anyhow::Result<ExitCode> {
-        let screen = (io::stdout().is_terminal() && !self.json)
+        let screen = (io::stdout().is_terminal() && !self.report.json)
             .then(|| ProgressBar::with_draw_target(None, ProgressDrawTarget::stdout()));
         if let Some(screen) = &screen {
             screen.set_style(ProgressStyle::with_template("{msg}")?);
@@ -173,9 +167,9 @@ impl Args {
     }
 
     fn lines(&self, survey: &Survey, backend: &Backend) -> Vec<String> {
-        if self.json {
+        if self.report.json {
             return vec![lost::json(survey, backend).to_string()];
         }
-        lost::lines(survey, backend, Look::of_stdout(self.plain))
+        lost::lines(survey, backend, self.report.look())
     }
 }
