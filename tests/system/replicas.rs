@@ -33,9 +33,10 @@ const REPLICATED: [&str; 7] = [
 ];
 const ASSIGNMENT: &str = "delivery-assignment";
 const PARTNERS: [&str; 4] = ["card-network", "restaurant-pos", "courier-fleet", "push-provider"];
-/// Long enough in hand that a machine can be lost meanwhile.
+/// Long enough that all orders of a round are in hand when a machine is lost: over HTTP one connection takes many of them to the
+/// same machine, and the next one is a second away.
 const COURIERS_TAKE_THEIR_TIME: [&str; 2] = [
-    "partners:WAYBILL_PARTNERS_SCHEDULE=rules: [{partner: courier-fleet, do: latency=2s}]",
+    "partners:WAYBILL_PARTNERS_SCHEDULE=rules: [{partner: courier-fleet, do: latency=6s}]",
     "delivery-assignment:WAYBILL_COURIER_DEADLINE=30s",
 ];
 /// Orders of one round, and the pause between two.
