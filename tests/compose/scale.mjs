@@ -84,7 +84,7 @@ main('scale', async () => {
   await away('collector-routing', 10_000);
   const through = await engines;
   holds(told(through), noneLost(through));
-  for (const line of new Set(through.failed_orders)) say(`    ${line}`);
+  for (const why of new Set(through.failed_orders.map((line) => line.replace(/^-: | \(trace .*$/g, '')))) say(`    ${why}`);
   const after = await load(DOOR, '--rate', '5', '--duration', '20s');
   holds(`afterwards ${after.placed} orders ended: ${after.delivered} delivered, ${after.refunded} refunded`, allEnded(after));
 
