@@ -63,13 +63,6 @@ provide_jaeger() {
   export JAEGER_QUERY=127.0.0.1:$query JAEGER_OTLP=127.0.0.1:$otlp JAEGER_OTLP_GRPC=127.0.0.1:$grpc
 }
 
-# The program only: the tests start it as often as they like.
-provide_jaeger_program() {
-  find_peer jaeger || return 1
-  version="Jaeger $version"
-  export JAEGER_PROGRAM=$path
-}
-
 provide_opensearch() {
   find_peer opensearch || return 1
   version="OpenSearch $version"
@@ -94,30 +87,13 @@ provide_opensearch() {
   export OPENSEARCH_URL=http://127.0.0.1:$port
 }
 
-provide_opensearch_program() {
-  find_peer opensearch || return 1
-  version="OpenSearch $version"
-  export OPENSEARCH_HOME=$path
-}
-
-# The programs only: the tests start them as often as they like.
-provide_otelcol() {
-  find_peer otelcol || return 1
-  version="collector $version"
-  export OTELCOL=$path
-}
-
-provide_nats() {
-  find_peer nats || return 1
-  version="NATS $version"
-  export NATS_SERVER=$path
-}
-
-provide_postgres() {
-  find_peer postgres || return 1
-  version="PostgreSQL $version"
-  export POSTGRES_BIN=$path
-}
+# program NAME CALLED VARIABLE: the program only, in VARIABLE: the tests start it as often as they like.
+program() { find_peer "$1" && version="$2 $version" && export "$3=$path"; }
+provide_jaeger_program() { program jaeger Jaeger JAEGER_PROGRAM; }
+provide_opensearch_program() { program opensearch OpenSearch OPENSEARCH_HOME; }
+provide_otelcol() { program otelcol collector OTELCOL; }
+provide_nats() { program nats NATS NATS_SERVER; }
+provide_postgres() { program postgres PostgreSQL POSTGRES_BIN; }
 
 provide_node() {
   find_peer node || return 1
@@ -129,9 +105,13 @@ provide_node() {
 provide_docker() {
   local data=${WAYBILL_PEERS:-${XDG_CACHE_HOME:-$HOME/.cache}/waybill/peers}/docker/data
   if ! "${DOCKER:-docker}" info >/dev/null 2>&1 && [ "$(id -u)" -eq 0 ] && command -v dockerd >/dev/null; then
-    local socket=$work/docker.sock
+    # Paths of sockets may not be long.
+    local run socket
+    run=$(mktemp -d /tmp/waybill-docker-XXXXXX)
+    leftovers+=("$run")
+    socket=$run/docker.sock
     mkdir -p "$data"
-    dockerd --data-root "$data" --exec-root "$work/docker" --pidfile "$work/docker.pid" -H "unix://$socket" >"$work/dockerd.log" 2>&1 &
+    dockerd --data-root "$data" --exec-root "$run" --pidfile "$run/pid" -H "unix://$socket" >"$work/dockerd.log" 2>&1 &
     started+=($!)
     for _ in $(seq 60); do
       DOCKER_HOST=unix://$socket "${DOCKER:-docker}" info >/dev/null 2>&1 && { export DOCKER_HOST=unix://$socket; break; }
