@@ -8,21 +8,10 @@ use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
 use crate::{
-    backend,
+    backend::{self, SERVICES},
     customer::{Customer, Ordered, PIZZA, SUSHI, trace},
     harness::{Fleet, eventually, http, shared},
 };
-
-const SERVICES: [&str; 8] = [
-    "mobile-app",
-    "auth",
-    "restaurant-availability",
-    "payment-gateway",
-    "restaurant-orders",
-    "delivery-assignment",
-    "tracking",
-    "notification",
-];
 
 /// Every place where the order goes from one process to another: the span that it reaches, the span that it comes from.
 const CROSSINGS: [(&str, &str); 20] = [
