@@ -35,6 +35,9 @@ async fn known(fleet: &Fleet) -> Known {
     let header = |name: &str| look.headers()[name].to_str().unwrap().to_owned();
     let (later, timing) = (header("x-trace-id"), header("server-timing"));
     assert_ne!(later, order.trace_id, "a later look is a trace of its own");
+    // It is sent after the reply, too, and leads to the order by a link alone.
+    let links = |t: &Trace| t.spans.iter().flat_map(|s| &s.links).any(|l| l.trace == order.trace_id);
+    trace(fleet, &later, |t| links(t).then_some(()).ok_or("no link yet".to_owned())).await;
     let attribute = |key: &str| seen.attribute(key).unwrap_or_else(|| panic!("no {key}")).to_owned();
     let (id, hex) = (order.id.clone(), order.trace_id.clone());
     let store = fleet.url("tracestore", "http");
