@@ -6,6 +6,7 @@ use tonic::Code;
 use tonic_types::StatusExt as _;
 
 use crate::both::{Both, CONFIG, Side};
+use crate::listed::listed;
 use crate::rig::{Act, spans};
 
 /// The repository's file with a queue that one request fills.
@@ -46,9 +47,9 @@ async fn a_full_queue_refuses_with_the_same_status_and_ours_says_when_to_come_ag
     }
     let (ours, real) = (refused(&both.ours).await, refused(&both.real).await);
     assert_eq!(ours, (Code::Unavailable, Some(Duration::from_secs(1))));
-    // Upstream: receiver/otlpreceiver/internal/errors/errors.go makes it Unavailable, without RetryInfo.
     assert_eq!(real, (Code::Unavailable, None));
     let (ours, real) = (refused_over_http(&both.ours).await, refused_over_http(&both.real).await);
     assert_eq!(ours, (503, Some("1".into())));
     assert_eq!(real, (503, None));
+    listed("receiver/otlpreceiver/internal/errors/errors.go:20");
 }

@@ -4,6 +4,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::Status;
 
 use crate::both::Both;
+use crate::listed::listed;
 use crate::rig::{attribute, eventually, get, spans};
 
 const OURS: &str = collector::SAMPLING_CONFIG;
@@ -133,6 +134,7 @@ async fn ours_keeps_the_schemas_of_sampled_spans_and_theirs_drops_them() {
     let [ours, real] = both.spans(1).await;
     assert_eq!(ours[0].schemas, ("urn:resource".into(), "urn:scope".into()));
     assert_eq!(real[0].schemas, (String::new(), String::new()));
+    listed("tailsamplingprocessor/processor.go:1164");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -149,6 +151,7 @@ async fn traces_that_make_room_are_decided_in_ours_and_lost_in_theirs() {
     let [ours, real] = both.spans(3).await;
     assert!(ours.len() >= 7, "{}", ours.len());
     assert_eq!(real.len(), 3);
+    listed("tailsamplingprocessor/processor.go:648");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -162,4 +165,5 @@ async fn a_kill_9_loses_what_waits_in_theirs() {
         .await;
     // In ours: `spans_that_wait_for_a_decision_survive_a_kill_9_where_the_exporters_queue_does`.
     assert_eq!(both.real.backend.span_numbers(), [2]);
+    listed("tailsamplingprocessor/internal/tailstorageextension/inmemory.go:14");
 }
