@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
+    broker::left_in_stream,
     support::{eventually, service, start},
     world::{World, on_every_database, on_every_engine},
 };
@@ -32,6 +33,7 @@ on_every_engine! {
     a_receiver_killed_at_work_begins_again_with_a_higher_delivery_number,
     a_hanging_message_holds_up_only_its_own_order,
     a_failure_is_tried_again_and_a_hopeless_one_is_set_aside,
+    a_handler_that_panics_once_is_called_again_and_the_message_is_done,
     a_known_event_is_acknowledged_and_done_once_and_bad_ones_are_refused,
 }
 
@@ -82,6 +84,7 @@ pub(crate) fn receiver(_: &Start) -> App {
             "slow" => tokio::time::sleep(std::time::Duration::from_secs(5)).await,
             "fails-for-ever" => return Err(Error::new(Kind::Unavailable, "still not")),
             "hopeless" => return Err(Error::invalid("never")),
+            "panics-once" if message.delivery == 1 => panic!("this once"),
             "panics" => panic!("by request"),
             _ => {}
         }
@@ -203,6 +206,21 @@ async fn a_failure_is_tried_again_and_a_hopeless_one_is_set_aside(world: &World)
         (inbox["messages"].as_array()?.iter().filter(|m| m["last_error"] != "").count() == 2).then_some(inbox)
     });
     assert_eq!(inbox.await["dead"], 1);
+}
+
+async fn a_handler_that_panics_once_is_called_again_and_the_message_is_done(world: &World) {
+    let receiving = start(service("notification", receiver), world.settings("r", &[])).await;
+    let sending = start(service("tracking", sender), to(world, &receiving.url)).await;
+    send(&sending.url, &world.id("o-panics-once"), "panics-once").await;
+    send(&sending.url, &world.id("o-panics-once"), "behind").await;
+    delivered(&world.id("o-panics-once"), &["panics-once", "behind"]).await;
+    assert_eq!(SEEN.lock().unwrap()[&world.id("o-panics-once")][0].1, 2);
+    eventually("nothing of it is under way any more", async || {
+        let inbox = book(&receiving, "inbox").await;
+        let left = if world.has_broker() { left_in_stream(world).await } else { 0 };
+        (inbox["done"] == 2 && inbox["open"] == 0 && inbox["dead"] == 0 && left == 0).then_some(())
+    })
+    .await;
 }
 
 async fn event(
