@@ -4,7 +4,7 @@
 use std::{
     path::Path,
     process::{Child, Command, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -42,11 +42,9 @@ async fn auth(settings: &[(&str, &str)]) -> Ended {
 
 /// `auth` does not start, for the reason `words`, in one line on stderr.
 async fn refused(settings: &[(&str, &str)], status: i32, words: &[&str]) {
-    let begun = Instant::now();
     let ended = auth(settings).await;
     let said = ended.stderr.trim_end();
     assert_eq!(ended.status.code(), Some(status), "{settings:?}: {said}");
-    assert!(begun.elapsed() < Duration::from_secs(30), "{settings:?}: {:?}", begun.elapsed());
     assert_eq!(said.lines().count(), 1, "{settings:?}: {said}");
     for word in words {
         assert!(said.contains(word), "{settings:?}: {word:?} is not in {said}");
@@ -169,24 +167,29 @@ impl Drop for Alone {
 async fn a_service_starts_without_its_nats_is_ready_and_says_so_in_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log");
-    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut command = waybill(["service", "tracking"]);
     command
-        .env("WAYBILL_LISTEN", address.to_string())
+        .env("WAYBILL_LISTEN", "127.0.0.1:0")
         .env("DATABASE_URL", format!("sqlite://{}/tracking.db", folder.path().display()))
         .env("NATS_URL", "nats://u:hunter2@127.0.0.1:1")
         .env("OTEL_SDK_DISABLED", "true")
         .stdin(Stdio::null())
         .stdout(std::fs::File::create(&log).unwrap());
     let _alone = Alone(command.spawn().unwrap());
-    let url = format!("http://{address}/readyz");
+    let said = || std::fs::read_to_string(&log).unwrap();
+    let address = eventually("it listens", async || {
+        let text = said();
+        let mut lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let line = lines.find(|line| line["message"] == "listening");
+        line.and_then(|line| line["fields"]["address"].as_str().map(str::to_owned)).ok_or(text)
+    });
+    let url = format!("http://{}/readyz", address.await);
     eventually("ready, and NATS is said to be away", async || {
         let told: Value = http().get(&url).send().await.map_err(|e| e.to_string())?.json().await.unwrap();
         let want = json!({"status": "ready", "nats": "away: messages wait"});
         if told == want { Ok(()) } else { Err(told.to_string()) }
     })
     .await;
-    let said = || std::fs::read_to_string(&log).unwrap();
     eventually("it is said", async || if said().contains("NATS") { Ok(()) } else { Err(said()) }).await;
     // Long enough for some attempts: they are not told one by one.
     tokio::time::sleep(Duration::from_secs(3)).await;

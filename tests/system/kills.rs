@@ -177,7 +177,7 @@ async fn spans_are_there(fleet: &Fleet, acknowledged: &Acknowledged) {
     let store = fleet.url("tracestore", "http");
     let client = http();
     let mut missing = ids;
-    eventually("every acknowledged span in the store", async || {
+    eventually_within(REST, "every acknowledged span in the store", async || {
         let mut still = Vec::new();
         for id in &missing {
             let reply = client.get(format!("{store}/api/traces/{id}")).send().await;

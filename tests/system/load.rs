@@ -33,7 +33,10 @@ async fn the_runs_own_spans_open_the_orders_traces_and_mark_them_synthetic_in_ev
     command.env("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf");
     let ended = run(command).await;
     assert_eq!(ended.status.code(), Some(0), "{}{}", ended.stdout, ended.stderr);
-    let url = format!("{}/api/traces?service=waybill-load&limit=10", fleet.url("tracestore", "http"));
+    let url = format!(
+        "{}/api/traces?service=waybill-load&operation=load.order&limit=10",
+        fleet.url("tracestore", "http")
+    );
     eventually("three whole traces of the run", async || {
         let body = http()
             .get(&url)

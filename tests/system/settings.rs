@@ -73,7 +73,6 @@ async fn a_name_a_sampler_and_an_endpoint_of_one_service_change_that_service_alo
     let customer = Customer::of(&fleet).await;
     let order = customer.order(SUSHI).await;
     customer.until(&order.id, "delivered").await;
-    let trace = trace(&fleet, &order.trace_id, to_the_end).await;
     let expected = [
         "delivery-assignment",
         "gatekeeper",
@@ -82,6 +81,13 @@ async fn a_name_a_sampler_and_an_endpoint_of_one_service_change_that_service_alo
         "restaurant-availability",
         "restaurant-orders",
     ];
+    // Services send their spans each in their own time.
+    let all = |trace: &Trace| {
+        to_the_end(trace)?;
+        let missing: Vec<_> = expected.iter().filter(|s| !services(trace).contains(*s)).collect();
+        if missing.is_empty() { Ok(()) } else { Err(format!("nothing of {missing:?} yet")) }
+    };
+    let trace = trace(&fleet, &order.trace_id, all).await;
     assert_eq!(services(&trace), expected.into_iter().collect());
     eventually("spans at the other endpoint", async || {
         let seen = seen.lock().unwrap().clone();
@@ -100,7 +106,14 @@ async fn a_line_in_one_otel_env_file_switches_that_service_off_and_the_trace_sta
     let customer = Customer::of(&fleet).await;
     let order = customer.order(SUSHI).await;
     customer.until(&order.id, "delivered").await;
-    let trace = trace(&fleet, &order.trace_id, to_the_end).await;
+    let handed_on = |trace: &Trace| {
+        to_the_end(trace)?;
+        let process =
+            trace.spans.iter().find(|s| s.name == "process order.accepted").ok_or("not accepted yet")?;
+        let parent = trace.spans.iter().find(|s| Some(&s.id) == process.parent.as_ref());
+        parent.map(drop).ok_or_else(|| "its parent is not there yet".to_owned())
+    };
+    let trace = trace(&fleet, &order.trace_id, handed_on).await;
     let services = services(&trace);
     assert!(!services.contains("restaurant-orders"), "{services:?}");
     let process = trace.spans.iter().find(|s| s.name == "process order.accepted").unwrap();

@@ -230,6 +230,6 @@ steps:
         spans.push(span("y", Some("x"), &[]));
         let begun = std::time::Instant::now();
         assert_eq!(split(vec![trace("t", spans)]).len(), 10_001);
-        assert!(begun.elapsed().as_secs() < 5);
+        assert!(begun.elapsed().as_secs() < 60);
     }
 }

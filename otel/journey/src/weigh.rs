@@ -68,7 +68,9 @@ impl<'a> Question<'_, 'a> {
     }
 
     fn since(&self) -> u64 {
-        self.look.since(self.spans, self.route).or(self.before).unwrap_or_default()
+        // When nothing shows when it was handed on, the last that is known of the order bounds the time.
+        let known = || self.spans.iter().filter_map(|n| self.spans.end(n)).max();
+        self.look.since(self.spans, self.route).or(self.before).or_else(known).unwrap_or_default()
     }
 
     /// A book says that it gave up.

@@ -9,6 +9,7 @@ use super::{ask, objects, plainly};
 use crate::{
     customer::{Customer, PIZZA, SUSHI, trace},
     harness::{Fleet, shared},
+    one_order::whole,
 };
 
 /// A delivered order with every id under which someone may know it.
@@ -23,11 +24,10 @@ async fn known(fleet: &Fleet) -> Known {
     let order = customer.order(SUSHI).await;
     customer.until(&order.id, "delivered").await;
     let seen = trace(fleet, &order.trace_id, |trace| {
-        let told =
-            trace.spans.iter().any(|s| s.service == "notification" && s.name == "process order.delivered");
         // Services send their spans each in their own time.
+        whole(trace)?;
         let references = references(trace);
-        let all = told && references.iter().map(|r| partner(r)).collect::<BTreeSet<_>>().len() >= 4;
+        let all = references.iter().map(|r| partner(r)).collect::<BTreeSet<_>>().len() >= 4;
         all.then_some(()).ok_or_else(|| format!("not all told yet: {references:?}"))
     });
     let seen = seen.await;

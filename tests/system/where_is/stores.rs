@@ -1,14 +1,13 @@
 //! `where` in front of stores of several kinds: those that speak otherwise, those that want to know who asks, those that
 //! are slow, endless, lying or gone.
 
-use std::time::{Duration, Instant};
-
 use axum::http::StatusCode;
 
 use super::{objects, plainly, stubs};
 use crate::{
     customer::{Customer, SUSHI, trace},
     harness::{Ended, Fleet, shared},
+    one_order::whole,
 };
 
 /// A delivered order of the shared fleet, and its store.
@@ -17,13 +16,7 @@ async fn delivered() -> (String, String) {
     let customer = Customer::of(fleet).await;
     let order = customer.order(SUSHI).await;
     customer.until(&order.id, "delivered").await;
-    trace(fleet, &order.trace_id, |trace| {
-        let done =
-            |service: &str, name: &str| trace.spans.iter().any(|s| s.service == service && s.name == name);
-        let whole = done("notification", "process order.delivered") && done("mobile-app", "POST /orders");
-        whole.then_some(()).ok_or("not whole yet".into())
-    })
-    .await;
+    trace(fleet, &order.trace_id, whole).await;
     (order.id, fleet.url("tracestore", "http"))
 }
 
@@ -73,7 +66,6 @@ async fn a_guarded_store_is_asked_with_a_token_or_a_password() {
 
 #[tokio::test]
 async fn an_endless_answer_is_bounded_in_size_and_a_slow_one_in_time() {
-    let begun = Instant::now();
     let huge = at(&stubs::endless(false).await, "7F3K-9QZD-XM42", &["--max-answer", "2"]).await;
     assert_eq!(huge.status.code(), Some(4), "{}", huge.stdout);
     assert!(
@@ -84,14 +76,11 @@ async fn an_endless_answer_is_bounded_in_size_and_a_slow_one_in_time() {
     let slow = at(&stubs::endless(true).await, "7F3K-9QZD-XM42", &["--timeout", "1500ms"]).await;
     assert_eq!(slow.status.code(), Some(4), "{}", slow.stdout);
     assert!(slow.stderr.contains("1.5s") && slow.stderr.contains("--timeout"), "{}", slow.stderr);
-    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]
 async fn a_store_that_is_gone_or_is_none_ends_with_status_4_and_the_remedy() {
-    let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", closed.local_addr().unwrap());
-    drop(closed);
+    let url = "http://127.0.0.1:1".to_owned();
     let gone = at(&url, "7F3K-9QZD-XM42", &[]).await;
     assert_eq!(gone.status.code(), Some(4), "{}", gone.stdout);
     assert!(gone.stderr.contains(&url) && gone.stderr.contains("WAYBILL_JAEGER_URL"), "{}", gone.stderr);

@@ -1,10 +1,11 @@
 //! Lost, cured, under way, undecided: what `where` says, and how it ends.
 
+use journey::Trace;
 use serde_json::Value;
 
 use super::{ask, objects};
 use crate::{
-    customer::{Customer, PIZZA, SUSHI},
+    customer::{Customer, PIZZA, SUSHI, trace},
     harness::{Fleet, NOBODY_RIDES, eventually},
 };
 
@@ -20,12 +21,20 @@ async fn once(fleet: &Fleet, arguments: &[&str], status: i32) -> Value {
     .await
 }
 
+/// Waits for a span of that name: services send them each in their own time.
+async fn seen(fleet: &Fleet, id: &str, name: &str) {
+    let there =
+        |t: &Trace| t.spans.iter().any(|s| s.name == name).then_some(()).ok_or(format!("no {name} yet"));
+    trace(fleet, id, there).await;
+}
+
 #[tokio::test]
 async fn a_dropped_order_stopped_at_delivery_assignment_with_the_money_that_is_owed() {
     let fleet =
         Fleet::with(&["--env", NOBODY_RIDES, "--env", "delivery-assignment:WAYBILL_RESILIENCE=off"]).await;
     let customer = Customer::of(&fleet).await;
     let order = customer.order(PIZZA).await;
+    seen(&fleet, &order.trace_id, "process order.accepted").await;
     let answer = once(&fleet, &[&order.id], 1).await;
     assert_eq!(answer["stop"]["step"], "delivery-assignment", "{answer:#}");
     assert_eq!(answer["stop"]["phase"], "failed", "{answer:#}");
@@ -56,6 +65,7 @@ async fn an_order_is_followed_until_it_is_refunded() {
     let fleet = Fleet::with(&["--env", NOBODY_RIDES]).await;
     let customer = Customer::of(&fleet).await;
     let order = customer.order(PIZZA).await;
+    seen(&fleet, &order.trace_id, "accept mobile-app").await;
     let ended = ask(&fleet, &[&order.id, "--watch"]).await;
     assert_eq!(ended.status.code(), Some(0), "{}{}", ended.stdout, ended.stderr);
     let changes: Vec<_> = ended.stdout.lines().filter(|l| l.contains("is under way")).collect();

@@ -10,6 +10,7 @@ use prost::Message as _;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
+use crate::durability::free_address;
 use crate::rig::{Act, Backend, Rig, eventually, names, spans, to_backend};
 
 const QUICK: &str = "    retry_on_failure: {initial_interval: 10ms, max_interval: 20ms}\n";
@@ -55,12 +56,12 @@ async fn final_refusals_are_counted_and_not_repeated() {
 async fn a_hung_backend_costs_one_time_out_and_a_dead_one_is_found_again() {
     let backend = Backend::start().await;
     backend.then(Act::Hang);
-    let rig = Rig::start(&to_backend(backend.address, &format!("{QUICK}    timeout: 100ms"), "")).await;
+    let rig = Rig::start(&to_backend(backend.address, &format!("{QUICK}    timeout: 1s"), "")).await;
     rig.traces().await.export(spans(0..4)).await.unwrap();
     arrived(&backend, 4).await;
     rig.stop().await;
 
-    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = free_address();
     let rig = Rig::start(&to_backend(address, QUICK, "")).await;
     rig.traces().await.export(spans(0..4)).await.unwrap();
     let backend = Backend::start_at(address).await;
@@ -87,7 +88,7 @@ async fn requests_are_gathered_into_batches_and_batches_split_at_their_maximum()
     let backend = Backend::start().await;
     backend.then(Act::Hang);
     let queue = format!(
-        "{QUICK}    timeout: 300ms\n    sending_queue: {{num_consumers: 1, batch: {{flush_timeout: 20s, min_size: 100, max_size: 150}}}}"
+        "{QUICK}    timeout: 1s\n    sending_queue: {{num_consumers: 1, batch: {{flush_timeout: 20s, min_size: 100, max_size: 150}}}}"
     );
     let rig = Rig::start(&to_backend(backend.address, &queue, "")).await;
     let mut client = rig.traces().await;

@@ -230,7 +230,7 @@ fn ten_thousand_spans_of_one_order_and_cycles_of_parents_take_no_time() {
     let begun = Instant::now();
     let verdict: Verdict = judge(&case, &route(), &[], now_ns);
     let found = health(&case.traces, &route(), now_ns);
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
     assert_eq!(verdict.outcome, Outcome::Arrived);
     assert!(found.iter().all(|a| a.symptom != Symptom::Silent), "{found:?}");
 }

@@ -99,6 +99,23 @@ fn what_a_broker_answers_shows_nothing_of_the_receiver() {
 }
 
 #[test]
+fn a_step_whose_beginning_no_span_shows_yet_has_its_time_from_the_last_that_is_known() {
+    // The cart's span alone has come in, and the books are ahead of it.
+    let mut asked = recorded("delivered").without(|s| s.name != "POST /carts");
+    let known = asked.case.traces.iter().flat_map(|t| &t.spans).map(|s| s.end_ns).max().unwrap();
+    let steps = ["mobile-app", "auth", "restaurant-availability", "payment-gateway", "restaurant-orders"];
+    let mut books: Vec<_> = steps.into_iter().map(done).collect();
+    books.push(book("delivery-assignment", Says::Begun { step: "delivery-assignment".into() }));
+    asked.now_ns = known + 1_000_000_000;
+    let verdict = asked.verdict(&books);
+    assert_eq!(verdict.outcome, Outcome::UnderWay, "{verdict:#?}");
+    asked.now_ns = known + 10 * MINUTE;
+    let verdict = asked.verdict(&books);
+    assert_eq!(verdict.outcome, Outcome::Stopped, "{verdict:#?}");
+    assert_eq!(verdict.stop.map(|s| (s.step, s.since_ns)), Some(("delivery-assignment".to_owned(), known)));
+}
+
+#[test]
 fn a_mute_last_step_is_decided_by_its_book() {
     let asked = recorded("no-notification-telemetry");
     assert_eq!(asked.verdict(&[]).outcome, Outcome::Undecided);

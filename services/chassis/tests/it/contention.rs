@@ -3,7 +3,7 @@
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU32, Ordering},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use axum::{Router, extract::Path, routing::post};
@@ -55,10 +55,8 @@ async fn many_who_want_the_same_key_leave_connections_for_everybody_else() {
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert!(!wanting.is_finished(), "they wait");
     for n in 0..8 {
-        let begun = Instant::now();
         let reply = client.post(format!("{}/for/other-{n}", running.url)).send().await.unwrap();
         assert_eq!(reply.status(), 200);
-        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     }
     elsewhere.close().await.unwrap();
     for reply in wanting.await.unwrap() {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::{Router, routing::get};
 use chassis::{App, RunError, Start};
+use tokio::sync::Notify;
 
 use crate::support::{eventually, service, settings, start};
 
@@ -14,10 +15,12 @@ fn app(_: &Start) -> App {
 
 #[tokio::test]
 async fn a_request_in_flight_is_answered_before_the_service_stops() {
+    static AT_WORK: Notify = Notify::const_new();
     fn slow(_: &Start) -> App {
         App::new().http(Router::new().route(
             "/slow",
             get(async || {
+                AT_WORK.notify_one();
                 tokio::time::sleep(Duration::from_millis(500)).await;
                 "done"
             }),
@@ -28,7 +31,7 @@ async fn a_request_in_flight_is_answered_before_the_service_stops() {
     let url = running.url.clone();
     let call =
         tokio::spawn(async move { reqwest::get(format!("{url}/slow")).await.unwrap().text().await.unwrap() });
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    AT_WORK.notified().await;
     running.stop().await.unwrap();
     assert_eq!(call.await.unwrap(), "done");
 }

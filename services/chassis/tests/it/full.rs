@@ -1,7 +1,7 @@
 //! A full volume: what was acknowledged is kept, what cannot be is refused with 503, and all goes on when there is room
 //! again, without a restart of the service.
 
-use std::{fs, net::TcpListener, path::Path, process::Command};
+use std::{fs, path::Path, process::Command};
 
 use chassis::{Running, Settings};
 use sqlx::{AnyConnection, Connection, Executor};
@@ -10,7 +10,7 @@ use crate::{
     bus::{book, delivered, receiver, send, sender},
     engines::{Nats, Postgres, is_root},
     small::{fill, volume},
-    support::{eventually, service, settings, start},
+    support::{eventually, nobody, service, settings, start},
 };
 
 /// A message of some 20 kB.
@@ -21,7 +21,7 @@ fn text(n: usize) -> String {
 /// Fills the volume, sends until that is refused, makes room, sends again; then everything acknowledged arrives, once.
 async fn acknowledged_is_kept(database: &str, volume: &Path, order: &str) {
     let normal = tempfile::tempdir().unwrap();
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let address = nobody().to_string();
     let url = format!("http://{address}");
     let on_it = Settings::from_pairs([
         ("WAYBILL_LISTEN", "127.0.0.1:0"),

@@ -10,7 +10,7 @@ use contracts::tracking_v1::{
 };
 use tonic::{Code, Request, Response, Status, async_trait};
 
-use crate::support::{eventually, service, settings, start};
+use crate::support::{eventually, nobody, service, settings, start};
 
 /// Does what the order's id says.
 struct Obedient;
@@ -114,9 +114,7 @@ async fn the_callers_remaining_time_is_kept_and_travels_through_a_channel() {
 #[tokio::test]
 async fn a_channel_connects_when_first_used_and_again_after_the_peer_was_restarted() {
     let dir = tempfile::tempdir().unwrap();
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = nobody.local_addr().unwrap().to_string();
-    drop(nobody);
+    let address = nobody().to_string();
     fn caller(start: &Start) -> App {
         let tracking = TrackingClient::new(start.grpc("tracking"));
         let go = move || {

@@ -1,6 +1,11 @@
 //! Services to test with, and patience.
 
-use std::{path::Path, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 use chassis::{App, Running, Service, Settings, Start};
 
@@ -12,6 +17,18 @@ pub(crate) fn settings(folder: &Path, name: &str, more: &[(&str, &str)]) -> Sett
 }
 
 /// A service with the given parts.
+/// An address that nobody listens on yet, below the ports that the system gives away by itself.
+pub(crate) fn nobody() -> SocketAddr {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let number = std::process::id() + NEXT.fetch_add(1, Ordering::Relaxed);
+        let address = SocketAddr::from(([127, 0, 0, 1], 10_000 + u16::try_from(number % 6_000).unwrap()));
+        if std::net::TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+}
+
 pub(crate) fn service(name: &'static str, app: fn(&Start) -> App) -> Service {
     Service { name, version: "0.0.0", default_port: 0, app }
 }

@@ -11,7 +11,9 @@ async fn a_card_network_that_withholds_its_answer_makes_the_order_wait_and_charg
     let street = Street::with(withhold, &[("WAYBILL_ORDER_WAIT", "200ms")]).await;
     let ada = street.customer("Ada").await;
     let (status, order) = ada.order(&ada.cart().await, "tok_visa").await;
-    assert_eq!((status, &order["state"]), (StatusCode::ACCEPTED, &json!("paying")));
+    assert_eq!(status, StatusCode::ACCEPTED);
+    // How far it came in that time is the machine's affair.
+    assert!(matches!(order["state"].as_str(), Some("placing" | "paying")), "{order}");
     street.owner.kitchen().state = "accepted".to_owned();
     ada.becomes(&order, "accepted").await;
     assert_eq!((street.charges().await.len(), street.owner.kitchen().placed.len()), (1, 1));
@@ -23,7 +25,9 @@ async fn an_owner_who_is_away_gets_the_order_when_he_is_back() {
     street.owner.kitchen().mood = Mood::Unavailable;
     let ada = street.customer("Ada").await;
     let (status, order) = ada.order(&ada.cart().await, "tok_visa").await;
-    assert_eq!((status, &order["state"]), (StatusCode::ACCEPTED, &json!("paying")));
+    assert_eq!(status, StatusCode::ACCEPTED);
+    // How far it came in that time is the machine's affair.
+    assert!(matches!(order["state"].as_str(), Some("placing" | "paying")), "{order}");
     street.owner.kitchen().mood = Mood::Accepts;
     ada.becomes(&order, "accepted").await;
     assert!(street.owner.kitchen().placed.iter().all(|p| !p.refund_only));
