@@ -1,8 +1,9 @@
 //! A generated corpus, then every way to read it and generated searches. Seeded; a failing trace or question shrinks.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use proptest::strategy::{Strategy, ValueTree};
+use proptest::strategy::{BoxedStrategy, Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::Value;
 
@@ -20,7 +21,15 @@ const SHRINK_STEPS: usize = 150;
 /// The target that reads one trace id.
 type Ask = fn(&str) -> String;
 
-type Tree<T> = Box<dyn ValueTree<Value = T>>;
+/// The target that asks a question.
+type Search = fn(&Question) -> String;
+
+/// Values of one kind, drawn one by one: any of them can be drawn again, to be made smaller more than once.
+struct Draws<T> {
+    seed: u32,
+    kind: u32,
+    strategy: BoxedStrategy<T>,
+}
 
 /// What was found, one entry per place.
 #[derive(Default)]
@@ -30,7 +39,9 @@ struct Findings(BTreeMap<(&'static str, String), Found>);
 type Found = (usize, String, usize);
 
 struct Corpus {
-    traces: Vec<(u128, u64, Tree<TraceSpec>)>,
+    draws: Draws<TraceSpec>,
+    /// Id and begin of each, in Unix nanoseconds.
+    traces: Vec<(u128, u64, TraceSpec)>,
     /// The next unused trace id, for shrinking.
     next: u128,
 }
@@ -48,25 +59,59 @@ impl Findings {
     }
 }
 
+// === impl Draws ===
+
+impl<T: std::fmt::Debug> Draws<T> {
+    fn tree(&self, index: usize) -> impl ValueTree<Value = T> + use<T> {
+        let stream = [self.seed, self.kind, u32::try_from(index).unwrap(), 0].map(u32::to_be_bytes);
+        let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &stream.concat().repeat(2));
+        self.strategy.new_tree(&mut TestRunner::new_with_rng(Config::default(), rng)).unwrap()
+    }
+
+    fn draw(&self, index: usize) -> T {
+        self.tree(index).current()
+    }
+
+    /// The smallest value found that still differs, beginning at the one with the number `index`.
+    async fn smallest(&self, index: usize, mut differs: impl AsyncFnMut(&T) -> bool) -> T {
+        let mut tree = self.tree(index);
+        let mut smallest = tree.current();
+        let mut smaller = tree.simplify();
+        for _ in 0..SHRINK_STEPS {
+            if !smaller {
+                break;
+            }
+            let case = tree.current();
+            smaller = if differs(&case).await {
+                smallest = case;
+                tree.simplify()
+            } else {
+                tree.complicate()
+            };
+        }
+        smallest
+    }
+}
+
 // === impl Corpus ===
 
 impl Corpus {
-    fn generate(count: u32, runner: &mut TestRunner) -> Self {
+    fn generate(count: u32, seed: u32) -> Self {
         let begin = recently() - 3_600_000_000_000;
-        let strategy = corpus::trace().boxed();
+        let draws = Draws { seed, kind: 1, strategy: corpus::trace().boxed() };
         let traces = (0..count).map(|at| {
             // Short and long ids, with leading zeros and without.
             let n = u128::from(at) + 0x1000;
             let id = [n, n << 40, n << 64 | n, n << 112 | n][at as usize % 4];
-            (id, begin + u64::from(at) * 1_000_000_123, strategy.new_tree(runner).unwrap())
+            (id, begin + u64::from(at) * 1_000_000_123, draws.draw(at as usize))
         });
-        Self { traces: traces.collect(), next: 0x0001_0000_0000 }
+        Self { traces: traces.collect(), draws, next: 0x0001_0000_0000 }
     }
 
     async fn send(&self, both: &Both) {
         let mut late = Vec::new();
-        for (id, begin, tree) in &self.traces {
-            let [first, second] = tree.current().requests(*id, *begin);
+        for (id, begin, spec) in &self.traces {
+            let [first, second] = spec.requests(*id, *begin);
             both.send(first).await;
             late.push(second);
         }
@@ -78,34 +123,27 @@ impl Corpus {
     fn pool(&self) -> Pool {
         // What these two mean is among the listed differences; a key with a colon cannot be written as `key:value`.
         let plain = |key: &str| !matches!(key, "error" | "span.kind") && !key.contains(':');
-        let specs = self.traces.iter().map(|(_, _, tree)| tree.current());
-        let mut spans: Vec<Searchable> = specs.flat_map(|spec| spec.searchable()).collect();
+        let mut spans: Vec<Searchable> =
+            self.traces.iter().flat_map(|(_, _, spec)| spec.searchable()).collect();
         spans.iter_mut().for_each(|span| span.tags.retain(|(key, _)| plain(key)));
         Pool { spans, from: self.traces.first().unwrap().1, to: self.traces.last().unwrap().1 }
     }
 
     /// The smallest trace that still differs at `place`, sent anew for each try.
     async fn shrink(&mut self, both: &Both, index: usize, ask: Ask, place: &str) -> TraceSpec {
-        let (_, begin, tree) = &mut self.traces[index];
-        let mut smallest = tree.current();
-        let mut smaller = tree.simplify();
-        for _ in 0..SHRINK_STEPS {
-            if !smaller {
-                break;
-            }
-            self.next += 1;
-            let spec = tree.current();
-            for request in spec.requests(self.next, *begin).into_iter().filter(|r| !r.is_empty()) {
+        let begin = self.traces[index].1;
+        let next = Cell::new(self.next);
+        let differs = async |spec: &TraceSpec| {
+            let id = next.get() + 1;
+            next.set(id);
+            for request in spec.requests(id, begin).into_iter().filter(|request| !request.is_empty()) {
                 both.send(request).await;
             }
-            let found = both.differences(&ask(&format!("{:x}", self.next))).await;
-            if found.iter().any(|difference| difference.place == place) {
-                smallest = spec;
-                smaller = tree.simplify();
-            } else {
-                smaller = tree.complicate();
-            }
-        }
+            let found = both.differences(&ask(&format!("{id:x}"))).await;
+            found.iter().any(|difference| difference.place == place)
+        };
+        let smallest = self.draws.smallest(index, differs).await;
+        self.next = next.get();
         smallest
     }
 }
@@ -127,53 +165,35 @@ const READS: [(&str, Ask); 5] = [
 async fn generated_traces_and_questions_get_the_same_answers() {
     let Some(both) = Both::from_env().await else { return };
     let seed = number("CONFORMANCE_SEED", 1);
-    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed.to_be_bytes().repeat(8));
-    let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-    let mut corpus = Corpus::generate(number("CONFORMANCE_TRACES", 200), &mut runner);
+    let mut corpus = Corpus::generate(number("CONFORMANCE_TRACES", 200), seed);
     corpus.send(&both).await;
-    let pool = corpus.pool();
     let mut findings = Findings::default();
     for target in listings() {
         findings.add("listing", 0, &target, both.differences(&target).await);
     }
-    let mut questions: Vec<Tree<Question>> = Vec::new();
-    let strategy = question(&pool).boxed();
-    for _ in 0..number("CONFORMANCE_QUESTIONS", 300) {
-        questions.push(strategy.new_tree(&mut runner).unwrap());
-    }
-    let mut answered = 0;
-    for (index, tree) in questions.iter().enumerate() {
-        let (target, found, any) = search(&both, &tree.current(), Question::legacy).await;
-        answered += usize::from(any);
-        findings.add("search", index, &target, found);
-    }
-    let mut told = Vec::new();
+    let questions = Draws { seed, kind: 2, strategy: question(&corpus.pool()).boxed() };
+    let count = number("CONFORMANCE_QUESTIONS", 300);
+    let (answered, mut told) = searches(&both, &questions, count, "search", Question::legacy).await;
     for (at, (kind, ask)) in READS.iter().enumerate() {
         if at == 3 {
-            told.extend(shrunk_questions(&both, &mut questions, &mut findings).await);
-            for (index, tree) in questions.iter().enumerate() {
-                let (target, found, _) = search(&both, &tree.current(), Question::v3).await;
-                findings.add("search of v3", index, &target, found);
-            }
+            told.extend(searches(&both, &questions, count, "search of v3", Question::v3).await.1);
         }
         for (index, (id, _, _)) in corpus.traces.iter().enumerate() {
             let target = ask(&format!("{id:x}"));
             findings.add(kind, index, &target, both.differences(&target).await);
         }
     }
-    for ((kind, place), (count, text, index)) in std::mem::take(&mut findings.0).into_iter().take(TOLD) {
+    // Last: what is sent for it would be found by searches.
+    for ((kind, place), (count, text, index)) in findings.0.into_iter().take(TOLD) {
         let small = match READS.iter().find(|(read, _)| *read == kind) {
             Some((_, ask)) => format!("{:#?}", corpus.shrink(&both, index, *ask, &place).await),
+            // A listing has nothing that could be made smaller.
             None => String::new(),
         };
         told.push(format!("{count} times: {kind}: {place}\n    {text}\n    {small}"));
     }
     assert!(told.is_empty(), "{} kinds of difference (seed {seed}):\n{}", told.len(), told.join("\n"));
-    assert!(
-        answered * 3 > questions.len(),
-        "only {answered} of {} questions found anything",
-        questions.len()
-    );
+    assert!(answered * 3 > count, "only {answered} of {count} questions found anything");
 }
 
 /// Services and operations.
@@ -191,11 +211,7 @@ fn listings() -> Vec<String> {
 }
 
 /// One search. Which traces a limit cuts off is among the listed differences: then the number counts, and that each fits.
-async fn search(
-    both: &Both,
-    question: &Question,
-    target: fn(&Question) -> String,
-) -> (String, Vec<Difference>, bool) {
+async fn search(both: &Both, question: &Question, target: Search) -> (String, Vec<Difference>, bool) {
     let asked = target(question);
     let all = target(&question.unlimited());
     let (theirs, ours) = (both.jaeger(&all).await, both.ours(&all).await);
@@ -233,34 +249,31 @@ fn ids(body: &Value) -> BTreeSet<String> {
     legacy.chain(v3).filter_map(|id| id.as_str().map(str::to_owned)).collect()
 }
 
-/// The smallest question for each place at which searches differed; it leaves the findings.
-async fn shrunk_questions(
+/// Asks the first `count` questions: how many were answered, and what to tell, with the smallest question for each place at
+/// which answers differed.
+async fn searches(
     both: &Both,
-    questions: &mut [Tree<Question>],
-    findings: &mut Findings,
-) -> Vec<String> {
-    let mut told = Vec::new();
-    for ((kind, place), (count, text, index)) in std::mem::take(&mut findings.0).into_iter().take(TOLD) {
-        if kind != "search" {
-            told.push(format!("{count} times: {kind}: {place}\n    {text}"));
-            continue;
-        }
-        let tree = &mut questions[index];
-        let mut smallest = tree.current();
-        let mut smaller = tree.simplify();
-        for _ in 0..SHRINK_STEPS {
-            if !smaller {
-                break;
-            }
-            let (_, found, _) = search(both, &tree.current(), Question::legacy).await;
-            if found.iter().any(|difference| difference.place == place) {
-                smallest = tree.current();
-                smaller = tree.simplify();
-            } else {
-                smaller = tree.complicate();
-            }
-        }
-        told.push(format!("{count} times: {kind}: {place}\n    {text}\n    {smallest:#?}"));
+    questions: &Draws<Question>,
+    count: u32,
+    kind: &'static str,
+    target: Search,
+) -> (u32, Vec<String>) {
+    let (mut answered, mut findings, mut told) = (0, Findings::default(), Vec::new());
+    for index in 0..count as usize {
+        let (asked, found, any) = search(both, &questions.draw(index), target).await;
+        answered += u32::from(any);
+        findings.add(kind, index, &asked, found);
     }
-    told
+    for ((kind, place), (count, text, index)) in findings.0.into_iter().take(TOLD) {
+        let differs = async |question: &Question| {
+            let (_, found, _) = search(both, question, target).await;
+            found.iter().any(|difference| difference.place == place)
+        };
+        let small = questions.smallest(index, differs).await;
+        let asked = target(&small);
+        told.push(format!(
+            "{count} times: {kind}: {place}\n    {text}\n    smallest: {asked}\n    {small:#?}"
+        ));
+    }
+    (answered, told)
 }

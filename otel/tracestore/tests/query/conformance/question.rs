@@ -37,10 +37,12 @@ pub(super) struct Question {
 /// More traces than any corpus has.
 pub(super) const ALL: usize = 1_000;
 
+/// Shortest first.
+const DURATIONS: [&str; 10] = ["1ns", "999ns", "1us", "1ms", "1.5ms", "10ms", "100ms", "1s", "1m0.5s", "1h"];
+
 /// A question for one of the spans, made narrower at random, at times by what does not fit.
 pub(super) fn question(pool: &Pool) -> impl Strategy<Value = Question> + use<> {
-    let durations = ["1ns", "999ns", "1us", "1ms", "1.5ms", "10ms", "100ms", "1s", "1m0.5s", "1h"];
-    let duration = move || option::weighted(0.2, select(durations.to_vec()));
+    let duration = || option::weighted(0.3, select(&DURATIONS[..]));
     let (from, to) = (pool.from, pool.to);
     let moment = move || prop_oneof![2 => Just(None), 1 => (from..to).prop_map(Some)];
     let limit = prop_oneof![3 => Just(ALL), 1 => select(&[1_usize, 2, 7, 20][..])];
@@ -102,7 +104,7 @@ impl Question {
         target
     }
 
-    /// `/api/v3/traces`, raw, with what both look at there: no attributes, one bound of the duration.
+    /// `/api/v3/traces`, raw, with what both look at there: no attributes, and of two bounds that contradict each other the upper one.
     pub(super) fn v3(&self) -> String {
         let time = |ns: u64| {
             let time = time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(ns)).unwrap();
@@ -120,13 +122,17 @@ impl Question {
         if let Some(operation) = &self.operation {
             add("operation_name", operation);
         }
-        // Bounds that contradict each other are a listed difference.
-        match (self.min, self.max) {
-            (Some(min), None) => add("duration_min", min),
-            (_, Some(max)) => add("duration_max", max),
-            (None, None) => {}
+        if !self.contradicts_itself() {
+            self.min.inspect(|min| add("duration_min", min));
         }
+        self.max.inspect(|max| add("duration_max", max));
         target
+    }
+
+    /// Shortest above longest: what becomes of that is a listed difference.
+    fn contradicts_itself(&self) -> bool {
+        let place = |text| DURATIONS.iter().position(|duration| *duration == text);
+        self.min.zip(self.max).is_some_and(|(min, max)| place(min) > place(max))
     }
 
     /// The same without a limit.
