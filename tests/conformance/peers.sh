@@ -92,6 +92,7 @@ program() { find_peer "$1" && version="$2 $version" && export "$3=$path"; }
 provide_jaeger_program() { program jaeger Jaeger JAEGER_PROGRAM; }
 provide_opensearch_program() { program opensearch OpenSearch OPENSEARCH_HOME; }
 provide_otelcol() { program otelcol collector OTELCOL; }
+provide_telemetrygen() { program telemetrygen telemetrygen TELEMETRYGEN; }
 provide_nats() { program nats NATS NATS_SERVER; }
 provide_postgres() { program postgres PostgreSQL POSTGRES_BIN; }
 

@@ -9,28 +9,31 @@ use serde_json::Value;
 
 use crate::harness::{Fleet, eventually, http, run};
 
-const MODULE: &str = "github.com/open-telemetry/opentelemetry-collector-contrib/cmd/telemetrygen@v0.155.0";
+const FIND: &str = "tests/peers/telemetrygen/find";
 const PARTS: [&str; 2] = ["--only", "collector,tracestore"];
 
-/// telemetrygen from the PATH, or built with Go; none where neither is to be had.
-async fn telemetrygen() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|d| d.join("telemetrygen")).find(|p| p.is_file());
-    if found.is_some() {
-        return found;
-    }
-    let bin = Path::new(env!("CARGO_TARGET_TMPDIR")).join("go");
-    let built = bin.join("telemetrygen");
-    if !built.is_file() {
-        let mut go = Command::new("go");
-        go.args(["install", MODULE]).env("GOBIN", &bin);
-        let mut go = tokio::process::Command::from(go);
-        if !go.status().await.is_ok_and(|s| s.success()) {
-            eprintln!("skipped: telemetrygen is not here, and `go install {MODULE}` does not work here");
-            return None;
+/// The program, looked for once by all tests of this process.
+static TOOL: tokio::sync::OnceCell<Option<PathBuf>> = tokio::sync::OnceCell::const_new();
+
+/// telemetrygen from the PATH, or the one that `make conformance` uses, built with Go where it is not in the cache yet; none
+/// where neither is to be had.
+async fn telemetrygen() -> Option<&'static Path> {
+    let tool = TOOL.get_or_init(async || {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let found = std::env::split_paths(&path).map(|d| d.join("telemetrygen")).find(|p| p.is_file());
+        if found.is_some() && std::env::var_os("TELEMETRYGEN").is_none() {
+            return found;
         }
-    }
-    Some(built)
+        let find = Path::new(env!("CARGO_MANIFEST_DIR")).join(FIND);
+        let told = tokio::process::Command::new(find).output().await.unwrap();
+        let (path, said) = (String::from_utf8_lossy(&told.stdout), String::from_utf8_lossy(&told.stderr));
+        let built = path.split_once('\t').map(|(path, _)| PathBuf::from(path));
+        if built.is_none() {
+            eprintln!("skipped: telemetrygen is not here: {}", said.trim());
+        }
+        built
+    });
+    tool.await.as_deref()
 }
 
 /// Sends five of `signal` over gRPC or HTTP.
@@ -52,7 +55,7 @@ async fn its_traces_over_grpc_and_http_are_found_through_the_jaeger_api() {
     let fleet = Fleet::with(&PARTS).await;
     for over in ["grpc", "http"] {
         let service = format!("gen-{over}");
-        send(&tool, &fleet, "traces", over, &["--service", &service, "--child-spans", "2"]).await;
+        send(tool, &fleet, "traces", over, &["--service", &service, "--child-spans", "2"]).await;
         let url = format!("{}/api/traces?limit=50&service={service}", fleet.url("tracestore", "http"));
         eventually(&format!("traces over {over}"), async || {
             let reply = http().get(&url).send().await.map_err(|e| e.to_string())?;
@@ -71,7 +74,7 @@ async fn its_logs_over_grpc_and_http_are_found_by_trace_id() {
     let fleet = Fleet::with(&PARTS).await;
     for over in ["grpc", "http"] {
         let id = uuid::Uuid::new_v4().simple().to_string();
-        send(&tool, &fleet, "logs", over, &["--trace-id", &id, "--span-id", &id[..16], "--body", over]).await;
+        send(tool, &fleet, "logs", over, &["--trace-id", &id, "--span-id", &id[..16], "--body", over]).await;
         let url = format!("{}/logs?trace_id={id}", fleet.url("tracestore", "http"));
         eventually(&format!("logs over {over}"), async || {
             let reply = http().get(&url).send().await.map_err(|e| e.to_string())?;
@@ -92,7 +95,7 @@ async fn its_metrics_over_grpc_and_http_are_found_at_the_collectors_prometheus_e
         let name = format!("gen_{over}_total");
         let metric =
             ["--otlp-metric-name", &name, "--metric-type", "Sum", "--aggregation-temporality", "cumulative"];
-        send(&tool, &fleet, "metrics", over, &metric).await;
+        send(tool, &fleet, "metrics", over, &metric).await;
         let url = format!("{}/metrics", fleet.url("collector", "prometheus"));
         eventually(&format!("metrics over {over}"), async || {
             let text = http().get(&url).send().await.map_err(|e| e.to_string())?;

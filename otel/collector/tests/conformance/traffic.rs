@@ -131,15 +131,21 @@ async fn the_same_file_starts_both_and_the_same_spans_come_out() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_telemetrygen_sends_comes_out_the_same() {
     let Some(mut both) = Both::start().await else { return };
+    let program = std::env::var_os("TELEMETRYGEN").unwrap_or_else(|| "telemetrygen".into());
     for side in both.sides() {
-        let sent = Command::new("telemetrygen")
+        let sent = Command::new(&program)
             .args(["traces", "--otlp-insecure", "--traces", "20", "--child-spans", "3", "--rate", "0"])
             .args(["--otlp-attributes", "service.namespace=\"waybill\"", "--telemetry-attributes", "a=\"b\""])
             .args(["--otlp-endpoint", &side.address("grpc")])
             .output();
         match sent {
             Ok(sent) => assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr)),
-            Err(_) => return eprintln!("SKIPPED: telemetrygen is not in PATH"),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return eprintln!(
+                    "SKIPPED: telemetrygen is not here; set TELEMETRYGEN=/path/to/telemetrygen"
+                );
+            }
+            Err(error) => panic!("{}: {error}", program.display()),
         }
     }
     both.spans(80).await;
