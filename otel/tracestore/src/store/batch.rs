@@ -163,6 +163,8 @@ impl Batch {
         }
         if signal == Signal::Spans {
             context.terms.push(terms::service(&context.service));
+            // Searched by the name that is shown, as in Jaeger, which replaces unusable names before it stores them.
+            context.terms.push(terms::tag("service.name", &context.service));
         }
         for (at, scope) in scopes {
             let (rest, items) = split_group(raw, at, scope)?;
@@ -263,8 +265,9 @@ fn read_resource_attributes(
                 let (key, value) = attribute(field.wire.bytes()?)?;
                 if key == "service.name" {
                     *service = service_name(&value);
+                } else {
+                    out.push(terms::tag(key, value.text(scratch)));
                 }
-                out.push(terms::tag(key, value.text(scratch)));
             }
             2 => drop(field.wire.varint()?),
             3 => super::span::check_entity(field.wire.bytes()?)?,

@@ -1,7 +1,7 @@
 //! A query made ready: the terms that nominate spans, the exact test that confirms them, and the newest found so far.
 
 use bytes::Bytes;
-use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
@@ -227,12 +227,21 @@ impl<'p> Verifier<'p> {
 
 impl Surroundings {
     fn read(query: &Query, resource: &[u8], scope: &[u8]) -> Self {
-        let resource =
+        let mut resource =
             ResourceSpans::decode(resource).ok().and_then(|group| group.resource).unwrap_or_default();
         let scope = ScopeSpans::decode(scope).ok().and_then(|group| group.scope).unwrap_or_default();
-        let service = query.service.as_ref().is_none_or(|wanted| *wanted == service_of(&resource));
+        let name = service_of(&resource);
+        let service = query.service.as_ref().is_none_or(|wanted| *wanted == name);
+        // Searched by the name that is shown, see `read_resource` in `batch.rs`.
+        resource.attributes.retain(|attribute| attribute.key != "service.name");
+        resource.attributes.push(string("service.name", name));
         Self { service, resource, scope }
     }
+}
+
+fn string(key: &str, value: String) -> KeyValue {
+    let value = AnyValue { value: Some(any_value::Value::StringValue(value)) };
+    KeyValue { key: key.to_owned(), value: Some(value), ..KeyValue::default() }
 }
 
 /// The service a resource belongs to, named as the store lists it.

@@ -1,6 +1,7 @@
 //! Searching, against a reference that does it the plain way.
 
-use crate::requests::{attribute, group, request, spans_of, text, trace_id};
+use crate::requests::{attribute, group, request, span, spans_of, text, trace_id};
+use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::span::Event;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span, Status};
@@ -198,5 +199,39 @@ proptest! {
             prop_assert!(spans_of(&trace).contains(&sent.span));
         }
         prop_assert_eq!(store.trace(trace_id(999)).unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn an_unusable_service_name_is_searched_by_the_name_that_is_shown_in_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = StoreOptions::new(dir.path());
+    let mut store = Store::open(options.clone()).unwrap();
+    let of = |trace: u128, names: Vec<KeyValue>| {
+        let mut group = group("", vec![span(trace, 1, "one", 1)]);
+        group.resource.as_mut().unwrap().attributes = names;
+        group
+    };
+    let groups = vec![
+        of(1, vec![]),
+        of(2, vec![text("service.name", "")]),
+        of(3, vec![attribute("service.name", Value::IntValue(5))]),
+    ];
+    store.append_spans(request(groups)).await.unwrap();
+    let shown = [(1, "missing-service-name"), (2, "empty-service-name"), (3, "service-name-wrong-type")];
+    for _ in ["in memory", "reopened"] {
+        let found = |key: &str, value: &str| {
+            let tags = vec![(key.to_owned(), value.to_owned())];
+            let query = Query { tags, start_max_ns: u64::MAX, limit: 9, ..Query::default() };
+            store.find(&query).unwrap().iter().map(|trace| trace.id).collect::<Vec<_>>()
+        };
+        for (trace, name) in shown {
+            assert_eq!(found("service.name", name), [trace_id(trace)], "{name}");
+            assert_eq!(found("resource.service.name", name), [trace_id(trace)], "{name}");
+        }
+        assert_eq!(found("service.name", ""), []);
+        assert_eq!(found("service.name", "5"), []);
+        store.close();
+        store = Store::open(options.clone()).unwrap();
     }
 }

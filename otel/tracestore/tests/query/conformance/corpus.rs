@@ -286,7 +286,8 @@ impl TraceSpec {
             let scope = span.scope.iter().flat_map(|scope| &scope.attributes);
             let events = span.events.iter().flat_map(|(_, _, fields)| fields);
             let all = span.attributes.iter().chain(&span.resource).chain(scope).chain(events);
-            let tags = all.map(|pair| (pair.key.clone(), text(pair.value.as_ref()))).collect();
+            let name = ("service.name".to_owned(), SERVICES[span.service].to_owned());
+            let tags = all.map(|pair| (pair.key.clone(), text(pair.value.as_ref()))).chain([name]).collect();
             Searchable { service: SERVICES[span.service].to_owned(), operation: span.name.to_owned(), tags }
         };
         self.spans.iter().map(of).collect()
