@@ -7,13 +7,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use collector::{Collector, Config};
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
-use opentelemetry_proto::tonic::trace::v1::Span;
-use prost::Message as _;
 use tempfile::TempDir;
 use tonic::transport::Channel;
 
+use crate::flat::{Flat, flat};
 use crate::rig::{Backend, eventually};
 
 /// The file at the top of the repository, which both read.
@@ -179,52 +177,4 @@ impl Drop for Both {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// A span with all that it came with, fields in the order of their numbers.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Flat {
-    /// Its name and the first text of an attribute, for a reader.
-    pub(crate) label: String,
-    pub(crate) trace: Vec<u8>,
-    pub(crate) span: Vec<u8>,
-    pub(crate) scope: Vec<u8>,
-    pub(crate) resource: Vec<u8>,
-    pub(crate) schemas: (String, String),
-}
-
-/// Every span, sorted.
-pub(crate) fn flat(requests: &[ExportTraceServiceRequest]) -> Vec<Flat> {
-    let mut found = Vec::new();
-    for resource in requests.iter().flat_map(|request| &request.resource_spans) {
-        for scope in &resource.scope_spans {
-            found.extend(scope.spans.iter().map(plain).map(|span| Flat {
-                label: format!("{} {:?}", span.name, span.attributes.first().map(|one| &one.value)),
-                span: span.encode_to_vec(),
-                trace: span.trace_id,
-                scope: scope.scope.clone().unwrap_or_default().encode_to_vec(),
-                resource: resource.resource.clone().unwrap_or_default().encode_to_vec(),
-                schemas: (resource.schema_url.clone(), scope.schema_url.clone()),
-            }));
-        }
-    }
-    found.sort();
-    found
-}
-
-/// A span as every reader of OTLP must understand it: absent is empty is zeros. The official collector writes an empty
-/// status and an empty value where there was none, and no id where there were zeros (`pdata/internal/generated_proto_span.go`).
-fn plain(span: &Span) -> Span {
-    let mut span = span.clone();
-    span.status.get_or_insert_default();
-    for attribute in &mut span.attributes {
-        attribute.value.get_or_insert_default();
-    }
-    let links = span.links.iter_mut().flat_map(|link| [&mut link.trace_id, &mut link.span_id]);
-    for id in links.chain([&mut span.trace_id, &mut span.span_id, &mut span.parent_span_id]) {
-        if id.iter().all(|byte| *byte == 0) {
-            id.clear();
-        }
-    }
-    span
 }

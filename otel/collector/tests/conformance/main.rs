@@ -16,7 +16,9 @@ mod rig;
 
 mod bad_input;
 mod both;
+mod flat;
 mod listed;
+mod logs;
 mod pressure;
 mod sampling;
 mod scrapes;

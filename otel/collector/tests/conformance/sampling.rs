@@ -95,14 +95,14 @@ async fn same_traces(text: &str) {
     // What the official collector still has in its queue on disk when it ends stays there, so nobody ends before both
     // backends have the same number of spans.
     eventually("as many spans on both sides", async || {
-        let [ours, real] = both.sides().map(|side| crate::both::flat(&side.backend.trace_requests()).len());
+        let [ours, real] = both.sides().map(|side| crate::flat::flat(&side.backend.trace_requests()).len());
         (ours == real && ours > 0).then_some(())
     })
     .await;
     both.stop().await;
-    let [ours, real] = both.sides().map(|side| crate::both::flat(&side.backend.trace_requests()));
+    let [ours, real] = both.sides().map(|side| crate::flat::flat(&side.backend.trace_requests()));
     assert!(ours.len() > 50 && ours.len() < 700, "{} of 720 spans were kept", ours.len());
-    let kept = |side: &[crate::both::Flat]| side.iter().map(|span| span.label.clone()).collect::<Vec<_>>();
+    let kept = |side: &[crate::flat::Flat]| side.iter().map(|span| span.label.clone()).collect::<Vec<_>>();
     assert_eq!(kept(&ours), kept(&real));
     for (ours, real) in ours.iter().zip(&real) {
         assert_eq!(ours, real);

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
-use proptest::strategy::{Strategy as _, ValueTree as _};
+use proptest::strategy::{Strategy, ValueTree as _};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use prost::Message as _;
 use tonic::codec::CompressionEncoding;
@@ -14,19 +14,18 @@ use crate::both::{Both, Side};
 use crate::generated::traces;
 use crate::rig::{names, spans};
 
-const PROTOBUF: &str = "application/x-protobuf";
-const JSON: &str = "application/json";
+pub(crate) const PROTOBUF: &str = "application/x-protobuf";
+pub(crate) const JSON: &str = "application/json";
 
-async fn post(side: &Side, content_type: &str, encoding: &str, body: Vec<u8>) {
-    let request =
-        reqwest::Client::new().post(side.url("http", "/v1/traces")).header("content-type", content_type);
+pub(crate) async fn post(side: &Side, path: &str, content_type: &str, encoding: &str, body: Vec<u8>) {
+    let request = reqwest::Client::new().post(side.url("http", path)).header("content-type", content_type);
     let request = if encoding.is_empty() { request } else { request.header("content-encoding", encoding) };
     let answer = request.body(body).send().await.unwrap();
     let (status, text) = (answer.status(), answer.text().await.unwrap());
     assert!(status.is_success(), "{}: {status} {text}", side.name);
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
@@ -53,19 +52,19 @@ async fn send(side: &Side, way: usize, request: &ExportTraceServiceRequest) {
                 .accept_compressed(CompressionEncoding::Zstd);
             client.export(request.clone()).await.unwrap();
         }
-        3 => post(side, PROTOBUF, "", protobuf).await,
-        4 => post(side, PROTOBUF, "gzip", gzip(&protobuf)).await,
-        5 => post(side, PROTOBUF, "zstd", zstd::bulk::compress(&protobuf, 3).unwrap()).await,
-        _ => post(side, JSON, "", serde_json::to_vec(request).unwrap()).await,
+        3 => post(side, "/v1/traces", PROTOBUF, "", protobuf).await,
+        4 => post(side, "/v1/traces", PROTOBUF, "gzip", gzip(&protobuf)).await,
+        5 => post(side, "/v1/traces", PROTOBUF, "zstd", zstd::bulk::compress(&protobuf, 3).unwrap()).await,
+        _ => post(side, "/v1/traces", JSON, "", serde_json::to_vec(request).unwrap()).await,
     }
 }
 
-/// Requests made up from a fixed seed; another one is `PROPTEST_RNG_SEED`.
-fn generated(count: usize) -> Vec<ExportTraceServiceRequest> {
+/// Values made up from a fixed seed; another one is `PROPTEST_RNG_SEED`.
+pub(crate) fn drawn<S: Strategy>(strategy: S, count: usize) -> Vec<S::Value> {
     let seed = std::env::var("PROPTEST_RNG_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(7);
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-    (0..count).map(|_| traces().new_tree(&mut runner).unwrap().current()).collect()
+    (0..count).map(|_| strategy.new_tree(&mut runner).unwrap().current()).collect()
 }
 
 /// What no SDK sends and both have to pass on.
@@ -111,7 +110,7 @@ fn edge_cases() -> Vec<ExportTraceServiceRequest> {
 async fn the_same_file_starts_both_and_the_same_spans_come_out() {
     let Some(mut both) = Both::start().await else { return };
     let mut all = edge_cases();
-    all.extend(generated(210));
+    all.extend(drawn(traces(), 210));
     let mut expected = 0;
     for (way, request) in all.iter().enumerate() {
         for side in both.sides() {
