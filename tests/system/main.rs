@@ -16,6 +16,7 @@ mod proxy;
 mod small;
 
 mod bad_input;
+mod both_collectors;
 mod browser;
 mod catalogue;
 mod dead_letters;
