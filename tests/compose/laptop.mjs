@@ -4,7 +4,7 @@
 // usage: node laptop.mjs DOCKER WAYBILL -f compose.yaml ...
 import { setTimeout as pause } from 'node:timers/promises';
 
-import { SERVICES, address, allDelivered, compose, costs, eventually, holds, load, main, say, silence, stored, tell } from './stack.mjs';
+import { SERVICES, address, allDelivered, compose, costs, eventually, holds, load, lost, main, say, silence, stored, tell } from './stack.mjs';
 
 const held = (from) => stored(address('jaeger', 16686), from);
 const cost = () => costs([...SERVICES, 'partners', 'collector', 'jaeger']);
@@ -49,6 +49,15 @@ main('laptop', async () => {
   holds('no span was dropped: outages were shorter than 60 s', short.counts.lost === 0);
   holds('Jaeger holds exactly the spans that ended', short.held.total === short.counts.processed);
   const loaded = cost();
+
+  say('a question from inside');
+  compose('run', '--rm', '-T', 'ask', 'health', 'http://collector:8888/metrics', 'http://collector:8889/metrics');
+  holds('what Prometheus would scrape answers inside the network', true);
+  const verdict = lost('ask');
+  const { books, differences_total: differences } = verdict.reconciliation;
+  say(`  waybill lost: ${verdict.orders} orders, ${verdict.lost} stopped, ${books.delivered.count} delivered by the books, books silent: ${verdict.silent_books.length}`);
+  holds('waybill lost, asked in a container, reads every book and finds each order delivered', verdict.lost === 0 && verdict.silent_books.length === 0
+    && verdict.orders === first.placed + report.placed && books.delivered.count === verdict.orders && differences === 0);
 
   say('the collector is away for 90 s under load');
   const long = load('mobile-app', '--rate', '5', '--duration', '100s');

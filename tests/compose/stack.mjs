@@ -2,6 +2,7 @@
 // counters that the services keep of their own telemetry.
 import { execFileSync, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 
 const [docker, waybill, ...files] = process.argv.slice(2);
@@ -66,6 +67,54 @@ export function where(id, jaeger) {
   }
 }
 
+/** What `waybill lost` says from inside, as JSON: of the traces, of every service's book, and of the dead letters where there is NATS. */
+export function lost(asker) {
+  const said = (text) => JSON.parse(text.trim().split('\n').pop());
+  try {
+    return said(compose('run', '--rm', '-T', asker, 'lost', '--json'));
+  } catch (error) {
+    // It ends with status 1 where an order stopped, and says the same on stdout.
+    if (!error.stdout) throw error;
+    return said(error.stdout);
+  }
+}
+
+/** Puts a message into NATS by its own protocol, and waits until the server has it. */
+export function publish(subject, body, user, pass) {
+  const [host, port] = compose('port', 'nats', '4222').split(':');
+  return new Promise((done, fail) => {
+    const socket = connect(Number(port), host);
+    socket.setTimeout(10_000, () => socket.destroy(new Error('NATS does not answer')));
+    socket.on('error', fail);
+    let said = '';
+    socket.on('data', (part) => {
+      said += part;
+      if (said.includes('-ERR')) fail(new Error(said));
+      if (said.includes('PONG')) { socket.end(); done(); }
+    });
+    socket.write(`CONNECT ${JSON.stringify({ user, pass, verbose: false })}\r\nPUB ${subject} ${Buffer.byteLength(body)}\r\n${body}\r\nPING\r\n`);
+  });
+}
+
+/** What collectors count of spans and of traces that their sampler judged, summed over `services`. */
+export async function tiers(...services) {
+  const names = {
+    accepted: 'receiver_accepted_spans', refused: 'receiver_refused_spans', sent: 'exporter_sent_spans', failed: 'exporter_send_failed_spans',
+    begun: 'processor_tail_sampling_new_trace_id_received', early: 'processor_tail_sampling_sampling_trace_dropped_too_early',
+    kept: 'processor_tail_sampling_global_count_traces_sampled', back: 'processor_tail_sampling_global_count_traces_sampled',
+  };
+  const sampled = { kept: 'sampled="true"', back: 'sampled="false"' };
+  const sum = Object.fromEntries(Object.keys(names).map((key) => [key, 0]));
+  for (const service of services) {
+    const lines = (await (await get(`${address(service, 8888)}/metrics`)).text()).split('\n');
+    for (const [key, name] of Object.entries(names)) {
+      const own = lines.filter((line) => line.startsWith(`otelcol_${name}{`) || line.startsWith(`otelcol_${name} `));
+      for (const line of own.filter((text) => text.includes(sampled[key] ?? ''))) sum[key] += Number(line.split(' ').pop());
+    }
+  }
+  return sum;
+}
+
 /** All delivered, none lost, none failed. */
 export const allDelivered = (report) =>
   report.placed > 0 && report.delivered === report.placed && report.never_seen_again === 0 && report.failed === 0;
@@ -97,14 +146,15 @@ export async function counted(collector) {
   return sum;
 }
 
-/** Every span that Jaeger holds, each once, by service; and the names of the services in each trace. */
-export async function stored(jaeger, from) {
+/** Every span that Jaeger holds since `from`, each once, by service; and the names of the services in each trace. Until `calm` little has happened. */
+export async function stored(jaeger, from, calm = from) {
   const spans = Object.fromEntries(SERVICES.map((s) => [s, new Set()]));
   const traces = new Map();
   const STEP = 5_000;
   for (const service of SERVICES) {
-    for (let begin = from; begin < Date.now(); begin += STEP) {
-      const query = `service=${service}&start=${begin * 1000}&end=${(begin + STEP) * 1000 - 1}&limit=5000`;
+    for (let begin = from, end; begin < Date.now(); begin = end) {
+      end = begin < calm ? calm : begin + STEP;
+      const query = `service=${service}&start=${begin * 1000}&end=${end * 1000 - 1}&limit=5000`;
       const { data } = await (await get(`${jaeger}/api/traces?${query}`)).json();
       for (const trace of data) {
         const names = new Set();

@@ -151,6 +151,64 @@ fn every_service_but_the_front_door_has_a_replica_and_shares_engines_with_it() {
 }
 
 #[test]
+fn who_asks_from_inside_knows_every_service_jaeger_and_nats() {
+    for (file, name, profile, jaeger) in [
+        ("compose.yaml", "ask", "laptop", "jaeger"),
+        ("compose.scale.yaml", "scale-ask", "scale", "jaeger-query"),
+    ] {
+        let ask = extended(yaml(file)["services"][name].as_object().unwrap(), file);
+        let all = containers(profile);
+        assert!(all.contains_key(jaeger), "{jaeger}");
+        assert_eq!(ask["environment"]["WAYBILL_JAEGER_URL"], format!("http://{jaeger}:16686"));
+        for service in SERVICES {
+            let variable = format!("{}_URL", service.to_uppercase().replace('-', "_"));
+            assert_eq!(ask["environment"][&variable], format!("http://{service}:8080"), "{name}");
+        }
+        let auth = if profile == "scale" { "scale-auth" } else { "auth" };
+        let nats = |of: &Map<String, Value>| of["environment"].get("NATS_URL_FILE").cloned();
+        assert_eq!(nats(&ask), nats(&all[auth]), "{name}");
+        // `up` starts none of the two, and a question that takes much memory ends no service.
+        assert_eq!((&ask["profiles"][0], &ask["restart"]), (&"ask".into(), &"no".into()), "{name}");
+        assert!(ask["deploy"]["resources"]["limits"]["memory"].is_string(), "{name}");
+    }
+}
+
+#[test]
+fn every_container_that_ends_is_waited_for_since_up_would_take_its_end_for_a_failure() {
+    for profile in ["laptop", "scale"] {
+        let all = containers(profile);
+        let awaited = |name: &str| {
+            all.values().any(|s| {
+                s.get("depends_on")
+                    .is_some_and(|on| on[name]["condition"] == "service_completed_successfully")
+            })
+        };
+        for (name, service) in &all {
+            let ends =
+                service["restart"] == "no" || service["restart"].as_str().unwrap().starts_with("on-failure");
+            assert!(!ends || awaited(name), "{profile}: nobody waits for the end of {name}");
+        }
+    }
+}
+
+#[test]
+fn the_first_order_waits_for_both_tiers_and_jaeger() {
+    for (profile, door, errand) in
+        [("laptop", "mobile-app", "telemetry"), ("scale", "scale-mobile-app", "scale-telemetry")]
+    {
+        let all = containers(profile);
+        assert_eq!(all[door]["depends_on"][errand]["condition"], "service_completed_successfully");
+        let asked = all[errand]["command"].to_string();
+        for (name, service) in &all {
+            let image = service["image"].as_str().unwrap();
+            if image.contains("COLLECTOR_IMAGE") || image.contains("JAEGER_IMAGE") {
+                assert!(asked.contains(&format!("http://{name}:13133/")), "{errand} does not ask {name}");
+            }
+        }
+    }
+}
+
+#[test]
 fn the_secrets_that_are_mounted_are_those_that_the_script_makes() {
     let folder = tempfile::tempdir().unwrap();
     let script = folder.path().join("make");
