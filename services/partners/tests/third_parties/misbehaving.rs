@@ -8,13 +8,11 @@ async fn a_withheld_reply_leaves_a_charge_that_the_same_key_finds() {
     let withheld =
         world.charge("A", "tok_visa").header("x-misbehave", "withhold").timeout(Duration::from_millis(300));
     assert!(withheld.send().await.unwrap_err().is_timeout());
-    let found = eventually("the charge", || async {
-        let path = "/card-network/charges?idempotency_key=A";
-        let reply = world.client.get(format!("{}{path}", world.url)).send().await.unwrap();
-        let found: Value = reply.json().await.unwrap();
-        found["charge_id"].is_string().then_some(found)
+    eventually("the charge is there", || async {
+        world.get("/card-network/charges").await["charges"].get(0).cloned()
     })
     .await;
+    let found = world.get("/card-network/charges?idempotency_key=A").await;
     assert_eq!(read(world.charge("A", "tok_visa").send().await).await.1["charge_id"], found["charge_id"]);
     world.stop().await;
 }
